@@ -1,0 +1,32 @@
+# Two commands do it all on a fresh machine: make demo, make test. Each sets up .venv itself.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench install clean
+
+.venv/installed: requirements.txt requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+install: .venv/installed
+
+demo: .venv/installed
+	$(BIN)/adapter demo
+
+test: .venv/installed
+	$(BIN)/python -m pytest tests
+
+check: .venv/installed
+	$(BIN)/ruff check adapter tests
+	$(BIN)/ruff format --check adapter tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf .venv demo-data

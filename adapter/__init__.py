@@ -1,0 +1,1 @@
+"""The message adapter for Norwegian health care. Public names load lazily; see README, Embedding."""

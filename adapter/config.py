@@ -1,0 +1,276 @@
+"""Typed settings from TOML. Paths are relative to the file; secrets are references (environment or file), never values.
+
+An unknown key is an error that names its path and the nearest known key. ``environment`` is mandatory and everything
+that carries one must agree with it (P22).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from adapter import shapes
+from adapter.errors import InputError, SettingsError
+
+
+class Environment(StrEnum):
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class Revocation(StrEnum):
+    REQUIRED = "required"
+    WHEN_REACHABLE = "when_reachable"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """Where a secret is: the name of an environment variable, or a file readable by us alone."""
+
+    env: str | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoftwareSettings:
+    """P29: names and versions of the software, told to every partner (HITS 1210:2018)."""
+
+    fagsystem: str
+    fagsystem_version: str
+    mellomvare: str
+    mellomvare_version: str
+    msh: str
+    msh_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """``url`` is an SQLAlchemy URL; a relative SQLite path is relative to the settings file."""
+
+    url: str = "sqlite:///adapter.db"
+    busy_wait_s: float = 10.0
+    low_water_bytes: int = 500_000_000
+    keep_bytes_days: int | None = None  # None: nothing is ever deleted (P28)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySettings:
+    """A PKCS#12 file. ``owner`` says whose key it is (P14)."""
+
+    pkcs12: str
+    passphrase: Secret = Secret()
+    owner: str = "company"  # company | person
+    environment: Environment | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelseIdSettings:
+    """HelseID machine client of one tenant. ``key`` is a private JWK file with ``alg`` and ``kid``."""
+
+    issuer: str
+    client_id: str
+    key: str
+    next_key: str | None = None
+    form: str = "single"  # single | single-child | multi | multi-child (n 2.3)
+    scope: str = "nhn:msh/api"
+    audience: str = "nhn:msh"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantSettings:
+    """One organisation that we act for (P23). ``her_ids`` are its level 2 addresses that we own."""
+
+    name: str
+    organisation_number: str
+    child_number: str | None = None
+    her_ids: tuple[int, ...]
+    helseid: HelseIdSettings | None = None
+    sign_with: str | None = None
+    types_elsewhere: tuple[str, ...] = ()
+    listen_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edi20Settings:
+    """The EDI 2.0 REST API. Times in seconds; sizes in bytes of the JSON body."""
+
+    base_url: str
+    source_system: str
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 30.0
+    total_timeout_s: float = 60.0
+    body_limit_bytes: int = 35_000_000
+    response_limit_bytes: int = 60_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterSettings:
+    """The address register: a file, and the REST API when ``base_url`` is set."""
+
+    file: str = "addressbook.json"
+    base_url: str | None = None
+    scope: str = "nhn:cp-api/access-v2-dpop"
+    cache_h: float = 12.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustSettings:
+    """Roots we accept, how revocation is asked, and who persons are (P16, P17)."""
+
+    roots: tuple[str, ...] = ()
+    revocation: Revocation = Revocation.WHEN_REACHABLE
+    revocation_hosts: tuple[str, ...] = ()
+    revocation_wait_h: float = 96.0
+    persons: Mapping[str, str] = field(default_factory=dict)  # "issuer|serial" -> fnr
+    environment: Environment | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptSettings:
+    via: str = "api"  # api | document (P10)
+    reject_addressing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundSettings:
+    schema: str = "tolerant"  # tolerant | strict (P11)
+    accepts: tuple[str, ...] = ()  # empty: everything the adapter can treat
+    auto_sorting: bool = False
+    handover: str = "pull"  # pull | folder (callback is set in code, P7)
+    folder: str | None = None
+    lease_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverdueLimit:
+    """Hours without a transport confirmation, hours without an AppRec (P9)."""
+
+    transport_h: float
+    apprec_h: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverdueSettings:
+    emergency: OverdueLimit = OverdueLimit(transport_h=0.25, apprec_h=1.0)  # Priority 0
+    urgent: OverdueLimit = OverdueLimit(transport_h=4.0, apprec_h=24.0)  # Priority 3 and PK
+    normal: OverdueLimit = OverdueLimit(transport_h=24.0, apprec_h=96.0)
+    types: Mapping[str, OverdueLimit] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    poll_every_s: float = 60.0
+    dispatch_every_s: float = 5.0
+    status_every_s: float = 30.0
+    overdue_every_s: float = 60.0
+    housekeeping_every_s: float = 3600.0
+    unknown_wait_s: float = 120.0
+    stop_calls_within_s: float = 8.0
+    batch: int = 25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSettings:
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaSettings:
+    directory: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings. ``base`` is the folder that relative paths start from."""
+
+    environment: Environment
+    software: SoftwareSettings
+    tenant: tuple[TenantSettings, ...]
+    base: str = "."
+    store: StoreSettings = StoreSettings()
+    keys: Mapping[str, KeySettings] = field(default_factory=dict)
+    edi20: Edi20Settings | None = None
+    register: RegisterSettings = RegisterSettings()
+    trust: TrustSettings = TrustSettings()
+    receipts: ReceiptSettings = ReceiptSettings()
+    inbound: InboundSettings = InboundSettings()
+    overdue: OverdueSettings = OverdueSettings()
+    worker: WorkerSettings = WorkerSettings()
+    alert: AlertSettings = AlertSettings()
+    schemas: SchemaSettings = SchemaSettings()
+    language: str = "nb"
+
+    def path(self, relative: str) -> Path:
+        """A path of the settings, made absolute from the settings file's folder."""
+        return (Path(self.base) / relative).expanduser()
+
+
+def read_settings(plain: Mapping[str, object], base: Path) -> Settings:
+    """Settings from parsed TOML; raises SettingsError naming the key's path."""
+    try:
+        settings = shapes.read(Settings, {**plain, "base": str(base)}, "settings")
+    except InputError as error:
+        raise SettingsError(error.text, code="SETTINGS.KEY", where=error.where, cure=error.cure) from None
+    _check(settings)
+    return settings
+
+
+def load_settings(path: str | Path) -> Settings:
+    """Read a TOML file; raises SettingsError for a missing, malformed or contradictory one."""
+    file = Path(path)
+    try:
+        plain = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        cure = "copy config/adapter.toml and set ADAPTER_CONFIG"
+        raise SettingsError("there is no settings file", where=str(file), cure=cure) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"the settings file cannot be read: {error}", where=str(file)) from None
+    return read_settings(plain, file.resolve().parent)
+
+
+def read_secret(secret: Secret, settings: Settings) -> bytes | None:
+    """The secret's bytes, None when none is configured; refuses files that others can read (P21)."""
+    if secret.env is not None:
+        value = os.environ.get(secret.env)
+        if value is None:
+            raise SettingsError("the environment variable of a secret is not set", where=secret.env)
+        return value.encode()
+    if secret.file is not None:
+        path = settings.path(secret.file)
+        refuse_readable(path)
+        return path.read_bytes().strip()
+    return None
+
+
+def refuse_readable(path: Path) -> None:
+    """Raise SettingsError when a key or secret file is missing or readable by group or others (P21)."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        raise SettingsError("a key or secret file is missing", code="KEY.MISSING", where=path.name) from None
+    if mode & 0o077:
+        raise SettingsError("a key file is readable by others", code="KEY.READABLE", where=path.name, cure="chmod 600 it")
+
+
+def _check(settings: Settings) -> None:
+    for name, key in settings.keys.items():
+        if key.environment not in (None, settings.environment):
+            raise SettingsError("a key belongs to another environment", code="SETTINGS.MIX", where=f"keys.{name}")
+    if settings.trust.environment not in (None, settings.environment):
+        raise SettingsError("the trust roots belong to another environment", code="SETTINGS.MIX", where="trust")
+    seen: set[int] = set()
+    for tenant in settings.tenant:
+        if seen & set(tenant.her_ids):
+            raise SettingsError("a HER-id belongs to two tenants", where=f"tenant {tenant.name}")
+        seen |= set(tenant.her_ids)
+        if tenant.sign_with is not None and tenant.sign_with not in settings.keys:
+            raise SettingsError("sign_with names no key", where=f"tenant {tenant.name}", cure="add [keys.NAME]")
+    if settings.receipts.via not in ("api", "document"):
+        raise SettingsError("receipts.via is 'api' or 'document'", where="receipts.via")
+    if settings.inbound.schema not in ("tolerant", "strict"):
+        raise SettingsError("inbound.schema is 'tolerant' or 'strict'", where="inbound.schema")

@@ -1,0 +1,180 @@
+"""The one parser and the serialisers. No other module parses XML; a test holds that.
+
+Guards before the parser (size, encoding, start tags) and after it (DOCTYPE, processing instructions, depth, elements,
+attributes, namespaces in scope), so that a hostile megabyte costs less than 100 ms (engineering: hardening).
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pybase64
+from lxml import etree
+
+from adapter.errors import UnreadableError
+
+Element = etree._Element
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on a document. Sizes in bytes; the defaults hold a 35 MB API body and every real message seen."""
+
+    size_bytes: int = 40_000_000
+    depth: int = 100
+    elements: int = 200_000
+    attributes_per_tag: int = 64
+    namespaces_in_scope: int = 40
+    text_chars: int = 10_000_000  # outside a Base64Container
+
+
+DEFAULT_LIMITS = Limits()
+BASE64_CONTAINER = "{http://www.kith.no/xmlstds/base64container}Base64Container"
+_local = threading.local()
+_DECLARED = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
+_ENCODINGS = {b"utf-8", b"utf8", b"iso-8859-1", b"iso8859-1", b"latin1", b"us-ascii", b"windows-1252"}
+# A start tag with very many attributes: reading them back is quadratic in lxml.
+_MANY_ATTRIBUTES = re.compile(rb"<[^<>!?/\s][^<>\s]*(?:\s+[^\s=<>\"'/]+\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')){65}")
+_XMLNS = re.compile(rb"\sxmlns(?::[^\s=\"'<>]+)?\s*=")
+
+
+def _parser() -> etree.XMLParser:
+    parser = getattr(_local, "parser", None)
+    if parser is None:
+        parser = _local.parser = etree.XMLParser(
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            dtd_validation=False,
+            attribute_defaults=False,
+            recover=False,
+            remove_comments=True,
+            remove_pis=False,
+            collect_ids=False,
+            huge_tree=True,
+        )
+    return parser
+
+
+def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Element:
+    """The root element of a document that keeps the limits; comments are dropped, text around them is joined.
+
+    Raises UnreadableError (T01) with line and cure, never with content.
+    """
+    _guard_bytes(data, limits)
+    try:
+        root = etree.fromstring(data, _parser())
+    except etree.XMLSyntaxError as error:
+        raise UnreadableError("the document is not well-formed XML", line=error.lineno, cure="send well-formed XML") from None
+    except (ValueError, LookupError):
+        raise UnreadableError("the document cannot be decoded", cure="declare the encoding that is used") from None
+    _guard_tree(root, limits)
+    return root
+
+
+def _guard_bytes(data: bytes, limits: Limits) -> None:
+    if not data.strip(b" \t\r\n\xef\xbb\xbf"):
+        raise UnreadableError("the document is empty")
+    if len(data) > limits.size_bytes:
+        raise UnreadableError(f"the document is larger than {limits.size_bytes} bytes", code="T01.SIZE")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:4096]:
+        raise UnreadableError("the document is not in UTF-8 or ISO-8859-1", code="T01.ENCODING", cure="send UTF-8")
+    declared = _DECLARED.match(data[:400].removeprefix(b"\xef\xbb\xbf"))
+    if declared and declared.group(1).lower() not in _ENCODINGS:
+        raise UnreadableError("the declared encoding is not UTF-8 or ISO-8859-1", code="T01.ENCODING", cure="send UTF-8")
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+        raise UnreadableError("a document type declaration is not accepted", code="T01.DOCTYPE", cure="remove the DOCTYPE")
+    if data.count(b"<") > 2 * limits.elements + 64:
+        raise UnreadableError(f"the document has more than {limits.elements} elements", code="T01.ELEMENTS")
+    if _MANY_ATTRIBUTES.search(data):
+        raise UnreadableError(f"a start tag has more than {limits.attributes_per_tag} attributes", code="T01.ATTRIBUTES")
+
+
+def _guard_tree(root: Element, limits: Limits) -> None:
+    docinfo = root.getroottree().docinfo
+    if docinfo.internalDTD is not None or docinfo.externalDTD is not None:
+        raise UnreadableError("a document type declaration is not accepted", code="T01.DOCTYPE")
+    depth = count = 0
+    for event, node in etree.iterwalk(root, events=("start", "end", "pi")):
+        if event == "end":
+            depth -= 1
+            continue
+        if event == "pi":
+            raise UnreadableError("a processing instruction is not accepted", line=node.sourceline, code="T01.PI")
+        depth += 1
+        count += 1
+        if depth > limits.depth:
+            raise UnreadableError(f"the document is nested deeper than {limits.depth}", code="T01.DEPTH")
+        if count > limits.elements:
+            raise UnreadableError(f"the document has more than {limits.elements} elements", code="T01.ELEMENTS")
+        text = node.text
+        if text is not None and len(text) > limits.text_chars and node.tag != BASE64_CONTAINER:
+            raise UnreadableError("a text outside a Base64Container is too long", line=node.sourceline, code="T01.TEXT")
+    _guard_surroundings(root)
+    _guard_namespaces(root, limits)
+
+
+def _guard_surroundings(root: Element) -> None:
+    sibling = root.getprevious()
+    while sibling is not None:
+        if isinstance(sibling, etree._ProcessingInstruction):
+            raise UnreadableError("a processing instruction is not accepted", code="T01.PI")
+        sibling = sibling.getprevious()
+    sibling = root.getnext()
+    while sibling is not None:
+        if isinstance(sibling, etree._ProcessingInstruction):
+            raise UnreadableError("a processing instruction is not accepted", code="T01.PI")
+        sibling = sibling.getnext()
+
+
+def _guard_namespaces(root: Element, limits: Limits) -> None:
+    # Inclusive C14N is quadratic in the namespaces in scope, so they are bounded before anything is canonicalised.
+    scope = 0
+    stack: list[int] = []
+    for event, node in etree.iterwalk(root, events=("start-ns", "end-ns")):
+        if event == "start-ns":
+            scope += 1
+            stack.append(1)
+            if scope > limits.namespaces_in_scope:
+                raise UnreadableError("too many namespaces are in scope at one element", code="T01.NAMESPACES")
+        else:
+            del node
+            scope -= 1
+
+
+def serialise(root: Element) -> bytes:
+    """UTF-8 with an XML declaration in the first line (the API demands it)."""
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + etree.tostring(root, encoding="utf-8", with_tail=False)
+
+
+def canonical(root: Element) -> bytes:
+    """Inclusive C14N 1.0 of a ROOT element without comments. lxml's subtree C14N is wrong, so a subtree is refused."""
+    if root.getparent() is not None:
+        raise ValueError("canonicalise roots only; re-root the element first")
+    out: bytes = etree.tostring(root, method="c14n", exclusive=False, with_comments=False, with_tail=False)
+    return out
+
+
+def reroot(element: Element) -> Element:
+    """The element as root of a tree of its own, with the namespaces that are in scope."""
+    return etree.fromstring(etree.tostring(element, with_tail=False), _parser())
+
+
+def splice(xml: bytes, markers: Sequence[bytes], pieces: Sequence[bytes]) -> bytes:
+    """Put the base64 of each piece in its marker's place. Base64 is unchanged by C14N, so this works on both forms.
+
+    Raises ValueError unless every marker occurs exactly once, in order.
+    """
+    out: list[bytes] = []
+    rest_from = 0
+    for marker, piece in zip(markers, pieces, strict=True):
+        if xml.count(marker) != 1:
+            raise ValueError("an attachment marker must occur exactly once")
+        at = xml.index(marker, rest_from)
+        out += [xml[rest_from:at], pybase64.b64encode(piece)]
+        rest_from = at + len(marker)
+    out.append(xml[rest_from:])
+    return b"".join(out)
