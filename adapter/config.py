@@ -254,7 +254,8 @@ def refuse_readable(path: Path) -> None:
     except OSError:
         raise SettingsError("a key or secret file is missing", code="KEY.MISSING", where=path.name) from None
     if mode & 0o077:
-        raise SettingsError("a key file is readable by others", code="KEY.READABLE", where=path.name, cure="chmod 600 it")
+        text = "a key file is readable by others"
+        raise SettingsError(text, code="KEY.READABLE", where=path.name, cure="chmod 600 it")
 
 
 def _check(settings: Settings) -> None:

@@ -79,7 +79,9 @@ class AdapterError(Exception):
     again: ClassVar[Again] = Again.NEVER
     apprec: ClassVar[str | None] = None
 
-    def __init__(self, text: str, *, code: str | None = None, where: str | None = None, cure: str | None = None) -> None:
+    def __init__(
+        self, text: str, *, code: str | None = None, where: str | None = None, cure: str | None = None
+    ) -> None:
         super().__init__(text)
         if code:
             self.code = code
@@ -227,7 +229,9 @@ class RemoteRefusalError(AdapterError):
     code = "REMOTE_REFUSAL"
     fault = Fault.PARTNER
 
-    def __init__(self, text: str, *, status: int, remote_code: int | None = None, request_id: str | None = None) -> None:
+    def __init__(
+        self, text: str, *, status: int, remote_code: int | None = None, request_id: str | None = None
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.remote_code = remote_code

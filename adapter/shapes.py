@@ -1,9 +1,9 @@
 """Plain data (from JSON or TOML) to frozen dataclasses and back, and the JSON Schema of a dataclass.
 
-Parse once, at the edge: an unknown field, a missing one or a wrong type is an InputError that names the JSON path and the
-nearest known name, never the value. Supported: str, int, float, bool, date, datetime, bytes (base64 in JSON), StrEnum,
-Literal, ``X | None``, ``tuple[X, ...]``, ``Mapping[str, X]``, dataclasses, and unions of dataclasses told apart by a field
-``kind: Literal[...]``.
+Parse once, at the edge: an unknown field, a missing one or a wrong type is an InputError that names the JSON path and
+the nearest known name, never the value. Supported: str, int, float, bool, date, datetime, bytes (base64 in JSON),
+StrEnum, Literal, ``X | None``, ``tuple[X, ...]``, ``Mapping[str, X]``, dataclasses, and unions of dataclasses told
+apart by a field ``kind: Literal[...]``.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _read_scalar(kind: Any, plain: object, where: str) -> object:
         return _read_time(kind, plain, where)
     elif isinstance(kind, type) and issubclass(kind, StrEnum):
         try:
-            return kind(plain)
+            return kind(str(plain))
         except ValueError:
             allowed = ", ".join(member.value for member in kind)
             raise InputError("not an allowed value", where=where, cure=f"use one of: {allowed}") from None

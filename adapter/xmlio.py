@@ -68,7 +68,8 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Element:
     try:
         root = etree.fromstring(data, _parser())
     except etree.XMLSyntaxError as error:
-        raise UnreadableError("the document is not well-formed XML", line=error.lineno, cure="send well-formed XML") from None
+        text = "the document is not well-formed XML"
+        raise UnreadableError(text, line=error.lineno, cure="send well-formed XML") from None
     except (ValueError, LookupError):
         raise UnreadableError("the document cannot be decoded", cure="declare the encoding that is used") from None
     _guard_tree(root, limits)
@@ -84,13 +85,16 @@ def _guard_bytes(data: bytes, limits: Limits) -> None:
         raise UnreadableError("the document is not in UTF-8 or ISO-8859-1", code="T01.ENCODING", cure="send UTF-8")
     declared = _DECLARED.match(data[:400].removeprefix(b"\xef\xbb\xbf"))
     if declared and declared.group(1).lower() not in _ENCODINGS:
-        raise UnreadableError("the declared encoding is not UTF-8 or ISO-8859-1", code="T01.ENCODING", cure="send UTF-8")
+        text = "the declared encoding is not UTF-8 or ISO-8859-1"
+        raise UnreadableError(text, code="T01.ENCODING", cure="send UTF-8")
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-        raise UnreadableError("a document type declaration is not accepted", code="T01.DOCTYPE", cure="remove the DOCTYPE")
+        text = "a document type declaration is not accepted"
+        raise UnreadableError(text, code="T01.DOCTYPE", cure="remove the DOCTYPE")
     if data.count(b"<") > 2 * limits.elements + 64:
         raise UnreadableError(f"the document has more than {limits.elements} elements", code="T01.ELEMENTS")
     if _MANY_ATTRIBUTES.search(data):
-        raise UnreadableError(f"a start tag has more than {limits.attributes_per_tag} attributes", code="T01.ATTRIBUTES")
+        text = f"a start tag has more than {limits.attributes_per_tag} attributes"
+        raise UnreadableError(text, code="T01.ATTRIBUTES")
 
 
 def _guard_tree(root: Element, limits: Limits) -> None:

@@ -1,9 +1,9 @@
-"""The state tables of a delivery, and the retry decision. Data and pure functions; nothing here touches a database.
+"""The state tables of a delivery, and the retry decision: data and pure functions, no database.
 
-Outbound a delivery has two stored columns, *leg* (did it arrive) and *answer* (what did the receiver say), and a derived
-outcome. Inbound it has one, *step*. Every change in the store is ``UPDATE … WHERE state = old`` with an event row in one
-transaction, and only for a pair found here. Late good news wins: overdue or abandoned may still become accepted; a
-rejected message never does (P4).
+Outbound a delivery has two stored columns, *leg* (did it arrive) and *answer* (what did the receiver say), and a
+derived outcome. Inbound it has one, *step*. Every change in the store is ``UPDATE … WHERE state = old`` with an event
+row in one transaction, and only for a pair found here. Late good news wins: overdue or abandoned may still become
+accepted; a rejected message never does (P4).
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Step(StrEnum):
     ACCEPTED = "accepted"
     HANDED_OVER = "handed over"
     RECEIPTED = "receipted"
+    MATCHED = "matched"  # a receipt that was joined to what it answers
     REFUSED = "refused"  # read, and no receipt can or may be given
     REJECTED = "rejected"  # negative receipt owed or sent
     DUPLICATE = "duplicate"
@@ -81,15 +82,27 @@ ANSWER_MOVES: dict[Answer, frozenset[Answer]] = {
 }
 
 STEP_MOVES: dict[Step, frozenset[Step]] = {
-    Step.RECEIVED: frozenset({Step.OPENED, Step.REFUSED, Step.REJECTED, Step.DUPLICATE, Step.CONFLICT, Step.QUARANTINED}),
+    Step.RECEIVED: frozenset(
+        {Step.OPENED, Step.REFUSED, Step.REJECTED, Step.DUPLICATE, Step.CONFLICT, Step.QUARANTINED}
+    ),
     Step.OPENED: frozenset(
-        {Step.ACCEPTED, Step.PARKED, Step.REFUSED, Step.REJECTED, Step.DUPLICATE, Step.CONFLICT, Step.QUARANTINED}
+        {
+            Step.ACCEPTED,
+            Step.PARKED,
+            Step.MATCHED,
+            Step.REFUSED,
+            Step.REJECTED,
+            Step.DUPLICATE,
+            Step.CONFLICT,
+            Step.QUARANTINED,
+        }
     ),
     Step.PARKED: frozenset({Step.ACCEPTED, Step.QUARANTINED}),
     # rejected: the consumer may reject at confirm, with a code that is legal for the type (P7)
     Step.ACCEPTED: frozenset({Step.HANDED_OVER, Step.REJECTED}),
     Step.HANDED_OVER: frozenset({Step.RECEIPTED}),
     Step.RECEIPTED: frozenset(),
+    Step.MATCHED: frozenset(),
     Step.REFUSED: frozenset(),
     Step.REJECTED: frozenset(),
     Step.DUPLICATE: frozenset(),
@@ -102,25 +115,19 @@ SENT_OR_FINAL = FINAL_LEGS | {Leg.SENT}
 ANSWERED = frozenset({Answer.ACCEPTED, Answer.PARTIAL, Answer.REJECTED})
 
 
-def move_leg(old: Leg, new: Leg) -> Leg:
-    """``new`` when the table allows it; raises StateError otherwise."""
-    if new not in LEG_MOVES[old]:
-        raise StateError(f"a delivery cannot go from {old.value} to {new.value}")
-    return new
+def allowed(old: Leg | Answer | Step, new: Leg | Answer | Step) -> bool:
+    """True when the table of that column has the move."""
+    if isinstance(old, Leg):
+        return new in LEG_MOVES[old]
+    return new in (ANSWER_MOVES[old] if isinstance(old, Answer) else STEP_MOVES[old])
 
 
-def move_answer(old: Answer, new: Answer) -> Answer:
-    """``new`` when the table allows it; raises StateError otherwise."""
-    if new not in ANSWER_MOVES[old]:
-        raise StateError(f"an answer cannot go from {old.value} to {new.value}")
-    return new
-
-
-def move_step(old: Step, new: Step) -> Step:
-    """``new`` when the table allows it; raises StateError otherwise."""
-    if new not in STEP_MOVES[old]:
-        raise StateError(f"a received message cannot go from {old.value} to {new.value}")
-    return new
+def check_move(old_value: str, new: Leg | Answer | Step) -> Leg | Answer | Step:
+    """The old state as a word of the same table; raises StateError when the move is not in it."""
+    old = type(new)(old_value)
+    if not allowed(old, new):
+        raise StateError(f"a {type(new).__name__.lower()} cannot go from {old.value} to {new.value}")
+    return old
 
 
 def outcome(leg: Leg, answer: Answer) -> Outcome:

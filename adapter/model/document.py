@@ -75,6 +75,7 @@ class Facts:
     document_id: str | None = None  # stable over change and cancel (DocumentId, ServReq/Id)
     service_type: str | None = None  # 7309: N, M, C
     priority: str | None = None  # 8306/8304; "0" is an emergency
+    theme: Coded | None = None  # TemaKodet or TypeForesp of a dialogue message: decides NAV's process (P13)
     attachments: tuple[AttachmentFacts, ...] = ()
     original: OriginalFacts | None = None  # AppRec only
     signatures: int = 0
@@ -102,7 +103,7 @@ class OriginalFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Built:
-    """An outgoing document: ``root`` with a marker (valid base64, unique) where each attachment goes, and the raw bytes.
+    """An outgoing document: ``root`` with a marker (unique, valid base64) for each attachment, and the raw bytes.
 
     ``markers[i]`` stands in the tree where ``attachments[i]`` belongs; ``xmlio.splice`` puts them together.
     """

@@ -1,4 +1,4 @@
-"""The contract between the journeys and a road (EDI 2.0 today, ebXML later). A road moves bytes; it reads no content."""
+"""The contract between the journeys and a road. A road moves bytes; it reads no content."""
 
 from __future__ import annotations
 
@@ -85,4 +85,3 @@ class Road(Protocol):
     def statuses(self, remote_id: str) -> list[RemoteStatus]: ...
     def put_away(self, remote_id: str, receiver: int) -> None: ...
     def close(self) -> None: ...
-

@@ -1,0 +1,153 @@
+"""Inbound statements: remember what was fetched, find duplicates, lease to consumers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from adapter.model.delivery import Step
+from adapter.store.journal import Row, add_event, add_payload
+from adapter.store.tables import delivery, lease, message
+
+
+def find_item(db: sa.Connection, road: str, remote_id: str, party: int) -> Row | None:
+    """The delivery that was stored for this inbox item, if it was fetched before."""
+    query = sa.select(delivery).where(delivery.c.road == road, delivery.c.remote_id == remote_id)
+    query = query.where(delivery.c.party == party, delivery.c.direction == "in")
+    found = db.execute(query).mappings().first()
+    return None if found is None else dict(found)
+
+
+def add_received(
+    db: sa.Connection,
+    *,
+    message_id: str,
+    delivery_id: str,
+    tenant: str,
+    road: str,
+    remote_id: str | None,
+    party: int,
+    raw: bytes,
+    at: int,
+    hints: Mapping[str, Any],
+) -> None:
+    """Raw bytes and *received*, in one transaction; only then may the server be told that it is read."""
+    values = {"id": message_id, "tenant": tenant, "direction": "in", "created_at": at, "is_test": False, **hints}
+    seq = db.execute(message.insert().values(values)).inserted_primary_key[0]  # type: ignore[index]
+    digest = add_payload(db, message_id, "document", raw)
+    row = {
+        "id": delivery_id,
+        "message_id": message_id,
+        "seq": seq,
+        "tenant": tenant,
+        "direction": "in",
+        "party": party,
+        "road": road,
+        "step": Step.RECEIVED.value,
+        "remote_id": remote_id,
+        "queued_at": at,
+    }
+    db.execute(delivery.insert().values(row))
+    detail = {"sha256": digest, "size_bytes": len(raw)}
+    ids = {"message_id": message_id, "delivery_id": delivery_id}
+    add_event(db, at=at, tenant=tenant, kind="received", new=Step.RECEIVED.value, detail=detail, **ids)
+
+
+def set_facts(db: sa.Connection, message_id: str, facts: Mapping[str, object]) -> None:
+    """What opening found: ids, type, digest."""
+    db.execute(message.update().where(message.c.id == message_id).values(**facts))
+
+
+def in_step(db: sa.Connection, steps: Sequence[Step], limit: int, tenant: str | None = None) -> list[Row]:
+    """Inbound rows in one of the steps, oldest first."""
+    query = sa.select(delivery).where(delivery.c.step.in_([step.value for step in steps]))
+    if tenant is not None:
+        query = query.where(delivery.c.tenant == tenant)
+    query = query.order_by(delivery.c.urgency, delivery.c.seq).limit(limit)
+    return [dict(row) for row in db.execute(query).mappings()]
+
+
+def not_put_away(db: sa.Connection, tenant: str, limit: int) -> list[Row]:
+    """Rows whose server has not been told yet that the message is read."""
+    query = sa.select(delivery).where(delivery.c.put_away.is_(False), delivery.c.direction == "in")
+    query = query.where(delivery.c.tenant == tenant, delivery.c.remote_id.is_not(None)).order_by(delivery.c.seq)
+    return [dict(row) for row in db.execute(query.limit(limit)).mappings()]
+
+
+def same_message(db: sa.Connection, *, sender: int | None, msg_id: str, tenant: str, before: int) -> list[Row]:
+    """Earlier inbound rows with this sender and MsgId (P3), with the message's digest and this row's party and step."""
+    query = (
+        sa.select(delivery, message.c.digest, message.c.seq.label("message_seq"))
+        .join(message, message.c.id == delivery.c.message_id)
+        .where(message.c.direction == "in", message.c.msg_id == msg_id.lower(), message.c.tenant == tenant)
+        .where(message.c.seq < before, message.c.digest.is_not(None))
+        .where(message.c.sender == sender if sender is not None else message.c.sender.is_(None))
+        .order_by(message.c.seq)
+    )
+    return [dict(row) for row in db.execute(query).mappings()]
+
+
+def knows_document(db: sa.Connection, *, document_id: str, sender: int | None, tenant: str) -> bool:
+    """True when an accepted inbound message carried this DocumentId (V20)."""
+    taken = (Step.ACCEPTED.value, Step.HANDED_OVER.value, Step.RECEIPTED.value)
+    query = (
+        sa.select(message.c.id)
+        .join(delivery, delivery.c.message_id == message.c.id)
+        .where(message.c.document_id == document_id, message.c.direction == "in", message.c.tenant == tenant)
+        .where(message.c.sender == sender, delivery.c.step.in_(taken))
+        .limit(1)
+    )
+    return db.execute(query).first() is not None
+
+
+def parked_on(db: sa.Connection, *, document_id: str, sender: int | None, tenant: str) -> list[Row]:
+    """Parked rows that wait for this DocumentId, oldest first."""
+    query = (
+        sa.select(delivery)
+        .join(message, delivery.c.message_id == message.c.id)
+        .where(message.c.document_id == document_id, message.c.sender == sender, message.c.tenant == tenant)
+        .where(delivery.c.step == Step.PARKED.value)
+        .order_by(delivery.c.seq)
+    )
+    return [dict(row) for row in db.execute(query).mappings()]
+
+
+def lease_accepted(
+    db: sa.Connection, *, tenant: str, consumer: str, token: str, now: int, until: int, limit: int
+) -> list[Row]:
+    """Lease accepted rows to a named consumer (P7); an expired lease is free again. The token goes into lease_by."""
+    free = sa.or_(delivery.c.lease_until.is_(None), delivery.c.lease_until < now)
+    query = sa.select(delivery).where(delivery.c.step == Step.ACCEPTED.value, delivery.c.tenant == tenant, free)
+    query = query.order_by(delivery.c.urgency, delivery.c.seq).limit(limit)
+    rows = [dict(row) for row in db.execute(query).mappings()]
+    for row in rows:
+        holder = f"{consumer}:{token}:{row['id']}"
+        db.execute(delivery.update().where(delivery.c.id == row["id"]).values(lease_by=holder, lease_until=until))
+        row["lease_by"] = holder
+    return rows
+
+
+def find_leased(db: sa.Connection, holder: str) -> Row | None:
+    """The row that this token holds, or held last."""
+    found = db.execute(sa.select(delivery).where(delivery.c.lease_by == holder)).mappings().first()
+    return None if found is None else dict(found)
+
+
+def take_lease(db: sa.Connection, name: str, holder: str, *, now: int, until: int) -> int | None:
+    """The fencing number when ``holder`` has the named lease now, None when another one has it."""
+    found = db.execute(sa.select(lease).where(lease.c.name == name)).mappings().first()
+    if found is None:
+        db.execute(lease.insert().values(name=name, holder=holder, until=until, fence=1))
+        return 1
+    other = bool(found["holder"] != holder)
+    if other and found["until"] > now:
+        return None
+    fence = int(found["fence"]) + other
+    db.execute(lease.update().where(lease.c.name == name).values(holder=holder, until=until, fence=fence))
+    return fence
+
+
+def set_put_away(db: sa.Connection, delivery_id: str) -> None:
+    db.execute(delivery.update().where(delivery.c.id == delivery_id).values(put_away=True))

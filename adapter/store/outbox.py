@@ -1,0 +1,191 @@
+"""Outbound statements: add, claim, record, find. Every function takes the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from adapter.errors import ConflictError
+from adapter.model.delivery import FINAL_LEGS, Answer, Leg
+from adapter.store.journal import Row, add_event, add_payload, move
+from adapter.store.tables import delivery, message, pause, remote
+
+SENT_OR_FINAL = sorted(leg.value for leg in FINAL_LEGS | {Leg.SENT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A message to store; ``columns`` are those of the message table beyond id, tenant and direction."""
+
+    id: str
+    tenant: str
+    document: bytes
+    columns: Mapping[str, Any]
+    extra: Mapping[str, bytes] | None = None  # further payloads by role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDelivery:
+    """One receiver of it. ``urgency`` 0 emergency, 3 urgent, 9 normal."""
+
+    id: str
+    party: int
+    road: str
+    is_copy: bool = False
+    urgency: int = 9
+    lane: str | None = None
+    answer: Answer = Answer.AWAITED
+    overrides: Mapping[str, Any] | None = None
+    overdue_at: int | None = None
+
+
+def find_submission(db: sa.Connection, tenant: str, key: str) -> tuple[str, str] | None:
+    """(message id, input digest) of an earlier submit with this key (P6)."""
+    query = sa.select(message.c.id, message.c.input_digest).where(message.c.tenant == tenant)
+    found = db.execute(query.where(message.c.submit_key == key)).first()
+    return None if found is None else (found.id, found.input_digest)
+
+
+def add(db: sa.Connection, new: NewMessage, deliveries: Sequence[NewDelivery], *, at: int) -> None:
+    """Message, bytes, one row per receiver and the first events, in one transaction (DESIGN 4, Out)."""
+    values = {"id": new.id, "tenant": new.tenant, "direction": "out", "is_test": False, "created_at": at, **new.columns}
+    seq = db.execute(message.insert().values(values)).inserted_primary_key[0]  # type: ignore[index]
+    add_payload(db, new.id, "document", new.document)
+    for role, content in (new.extra or {}).items():
+        add_payload(db, new.id, role, content)
+    rows = [
+        {
+            "id": row.id,
+            "message_id": new.id,
+            "seq": seq,
+            "tenant": new.tenant,
+            "direction": "out",
+            "party": row.party,
+            "is_copy": row.is_copy,
+            "road": row.road,
+            "leg": Leg.QUEUED.value,
+            "answer": row.answer.value,
+            "urgency": row.urgency,
+            "due_at": at,
+            "lane": row.lane,
+            "overrides": dict(row.overrides) if row.overrides else None,
+            "overdue_at": row.overdue_at,
+            "queued_at": at,
+        }
+        for row in deliveries
+    ]
+    db.execute(delivery.insert(), rows)
+    for row in rows:
+        ids = {"message_id": new.id, "delivery_id": row["id"]}
+        add_event(db, at=at, tenant=new.tenant, kind="submitted", new=Leg.QUEUED.value, **ids)
+
+
+def refuse_second_msg_id(db: sa.Connection, tenant: str, msg_id: str) -> None:
+    """Raise ConflictError when this tenant already sent a message with that MsgId (P1: one MsgId, one message)."""
+    query = sa.select(message.c.id).where(message.c.direction == "out", message.c.msg_id == msg_id.lower())
+    if db.execute(query.where(message.c.tenant == tenant).limit(1)).first() is not None:
+        raise ConflictError("a message with this MsgId was already submitted", cure="use a new MsgId")
+
+
+def _due(now: int) -> sa.Select[Any]:
+    earlier = delivery.alias("earlier")
+    held = (
+        sa.select(earlier.c.id)
+        .where(earlier.c.lane == delivery.c.lane, earlier.c.party == delivery.c.party, earlier.c.seq < delivery.c.seq)
+        .where(earlier.c.leg.not_in(SENT_OR_FINAL))
+        .exists()
+    )
+    paused = sa.select(pause.c.tenant).where(pause.c.tenant == delivery.c.tenant, pause.c.again_at > now).exists()
+    return (
+        sa.select(delivery)
+        .where(delivery.c.due_at <= now, delivery.c.leg.in_((Leg.QUEUED.value, Leg.UNKNOWN.value)))
+        .where(sa.or_(delivery.c.lane.is_(None), ~held), ~paused)
+    )
+
+
+_DUE = _due(sa.bindparam("now", type_=sa.BigInteger)).order_by(delivery.c.urgency, delivery.c.seq)  # type: ignore[arg-type]
+
+
+def claim(db: sa.Connection, *, now: int, by: str, until: int, limit: int) -> list[list[Row]]:
+    """Take up to ``limit`` due messages: their due rows go to *sending*, grouped per message and road (P1).
+
+    A row in *unknown* that is due has had its wait for proof (P2); its ``resends`` counts up. Rows of a paused tenant
+    (P23) and rows behind an earlier one in their lane (P5) are left.
+    """
+    query = _DUE.limit(limit)
+    if db.dialect.name == "postgresql":
+        query = query.with_for_update(skip_locked=True)
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for found in db.execute(query, {"now": now}).mappings():
+        row = dict(found)
+        again = row["leg"] == Leg.UNKNOWN.value
+        row_after: dict[str, Any] = {"attempts": row["attempts"] + 1, "resends": row["resends"] + again}
+        columns: dict[str, Any] = {"lease_by": by, "lease_until": until, "due_at": None, **row_after}
+        move(db, row, at=now, kind="resending" if again else "sending", leg=Leg.SENDING, **columns)
+        row.update(row_after, leg=Leg.SENDING.value)
+        groups.setdefault((row["message_id"], row["road"]), []).append(row)
+    return list(groups.values())
+
+
+def due_rows(db: sa.Connection, *, now: int) -> int:
+    """How many rows a claim could take now."""
+    return len(db.execute(_DUE.limit(1000), {"now": now}).all())
+
+
+def expired_claims(db: sa.Connection, now: int) -> list[Row]:
+    """Rows left in *sending* by a worker that died: their outcome is unknown."""
+    query = sa.select(delivery).where(delivery.c.leg == Leg.SENDING.value, delivery.c.lease_until < now)
+    return [dict(row) for row in db.execute(query).mappings()]
+
+
+def add_remote_id(db: sa.Connection, message_id: str, remote_id: str, *, at: int) -> None:
+    """Keep a server id of a message: all of them are polled (P2)."""
+    known = db.execute(sa.select(remote.c.remote_id).where(remote.c.remote_id == remote_id)).first()
+    if known is None:
+        db.execute(remote.insert().values(remote_id=remote_id, message_id=message_id, at=at))
+
+
+def remote_ids(db: sa.Connection, message_id: str) -> list[str]:
+    query = sa.select(remote.c.remote_id).where(remote.c.message_id == message_id).order_by(remote.c.at)
+    return list(db.execute(query).scalars())
+
+
+def due_polls(db: sa.Connection, now: int, limit: int) -> list[str]:
+    """Message ids whose status is due, oldest first."""
+    query = sa.select(delivery.c.message_id).where(delivery.c.poll_at <= now, delivery.c.direction == "out")
+    query = query.group_by(delivery.c.message_id).order_by(sa.func.min(delivery.c.poll_at)).limit(limit)
+    return list(db.execute(query).scalars())
+
+
+def deliveries(db: sa.Connection, message_id: str) -> list[Row]:
+    """All rows of a message, in order of their ids' creation."""
+    query = sa.select(delivery).where(delivery.c.message_id == message_id)
+    query = query.order_by(delivery.c.is_copy, delivery.c.party)
+    return [dict(row) for row in db.execute(query).mappings()]
+
+
+def find_message(db: sa.Connection, message_id: str) -> Row | None:
+    found = db.execute(sa.select(message).where(message.c.id == message_id)).mappings().first()
+    return None if found is None else dict(found)
+
+
+def find_sent(db: sa.Connection, tenant: str, msg_id: str) -> Row | None:
+    """The outbound message of this tenant with that MsgId, whatever the letter case."""
+    query = sa.select(message).where(message.c.direction == "out", message.c.msg_id == msg_id.lower())
+    found = db.execute(query.where(message.c.tenant == tenant)).mappings().first()
+    return None if found is None else dict(found)
+
+
+def overdue(db: sa.Connection, now: int, limit: int = 500) -> list[Row]:
+    """Rows whose next overdue look has come (P9), most urgent first."""
+    query = sa.select(delivery).where(delivery.c.overdue_at <= now)
+    query = query.order_by(delivery.c.urgency, delivery.c.overdue_at).limit(limit)
+    return [dict(row) for row in db.execute(query).mappings()]
+
+
+def set_columns(db: sa.Connection, delivery_id: str, **columns: object) -> None:
+    """Change columns that are no state (times, counters)."""
+    db.execute(delivery.update().where(delivery.c.id == delivery_id).values(**columns))

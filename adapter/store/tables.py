@@ -1,0 +1,190 @@
+"""The tables (P1: message, delivery, event, payload, and what inboxes and leases need). Times are UTC microseconds.
+
+A message is one MsgId of one tenant; a delivery is one receiver of it, with its own leg and answer (outbound) or step
+(inbound). Events are append-only. Payload bytes stand alone, so that a state change never rewrites megabytes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+_Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER PRIMARY KEY
+
+meta = Table("meta", metadata, Column("name", String, primary_key=True), Column("value", String, nullable=False))
+
+message = Table(
+    "message",
+    metadata,
+    Column("seq", _Key, primary_key=True, autoincrement=True),  # submit order (P5)
+    Column("id", String, nullable=False, unique=True),
+    Column("tenant", String, nullable=False),
+    Column("direction", String, nullable=False),  # out | in
+    Column("msg_id", String),  # lower case; UUIDs are compared so
+    Column("msg_type", String),
+    Column("kind", String),
+    Column("namespace", String),
+    Column("sender", BigInteger),
+    Column("gen_date", String),
+    Column("priority", String),
+    Column("document_id", String),
+    Column("service_type", String),
+    Column("parent", String),
+    Column("conversation", String),
+    Column("digest", String),  # in: canonical document without ds:Signature; out: the bytes
+    Column("submit_key", String),
+    Column("input_digest", String),
+    Column("answers", String),  # an AppRec of ours: the inbound delivery it answers
+    Column("is_test", Boolean, nullable=False, default=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("tenant", "submit_key", name="message_submit_key"),
+)
+Index("message_identity", message.c.direction, message.c.msg_id, message.c.sender)
+Index("message_document", message.c.document_id, message.c.sender)
+Index("message_answers", message.c.answers)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("message_id", String, ForeignKey("message.id"), nullable=False, index=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("direction", String, nullable=False),
+    Column("party", BigInteger, nullable=False),  # out: receiver; in: our own address
+    Column("is_copy", Boolean, nullable=False, default=False),
+    Column("road", String, nullable=False),
+    Column("leg", String),
+    Column("answer", String),
+    Column("step", String),
+    Column("urgency", Integer, nullable=False, default=9),  # 0 goes first (P9)
+    Column("due_at", BigInteger),
+    Column("poll_at", BigInteger),  # next status question
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("resends", Integer, nullable=False, default=0),  # after an unknown outcome (P2)
+    Column("lane", String),  # DocumentId or conversation (P5)
+    Column("remote_id", String),  # the server's id, newest
+    Column("overrides", JSON),
+    Column("errors", JSON),
+    Column("lease_by", String),
+    Column("lease_until", BigInteger),
+    Column("put_away", Boolean, nullable=False, default=False),
+    Column("attention", String),  # reason code, None when nothing asks for a person
+    Column("attention_since", BigInteger),
+    Column("settled_by", String),
+    Column("queued_at", BigInteger, nullable=False),
+    Column("sent_at", BigInteger),
+    Column("confirmed_at", BigInteger),
+    Column("answered_at", BigInteger),
+    Column("overdue_at", BigInteger),  # when the overdue finder looks next (P9)
+)
+Index(
+    "delivery_due",
+    delivery.c.due_at,
+    sqlite_where=text("due_at IS NOT NULL"),
+    postgresql_where=text("due_at IS NOT NULL"),
+)
+Index(
+    "delivery_poll",
+    delivery.c.poll_at,
+    sqlite_where=text("poll_at IS NOT NULL"),
+    postgresql_where=text("poll_at IS NOT NULL"),
+)
+Index(
+    "delivery_overdue",
+    delivery.c.overdue_at,
+    sqlite_where=text("overdue_at IS NOT NULL"),
+    postgresql_where=text("overdue_at IS NOT NULL"),
+)
+Index("delivery_lane", delivery.c.lane, delivery.c.party, delivery.c.seq)
+Index("delivery_lease", delivery.c.leg, delivery.c.lease_until)
+Index("delivery_step", delivery.c.step, delivery.c.seq)
+Index(
+    "delivery_attention",
+    delivery.c.attention,
+    sqlite_where=text("attention IS NOT NULL"),
+    postgresql_where=text("attention IS NOT NULL"),
+)
+Index("delivery_open_inbox", delivery.c.put_away, delivery.c.direction)
+Index(
+    "delivery_inbox_item",
+    delivery.c.road,
+    delivery.c.remote_id,
+    delivery.c.party,
+    unique=True,
+    sqlite_where=text("direction = 'in' AND remote_id IS NOT NULL"),
+    postgresql_where=text("direction = 'in' AND remote_id IS NOT NULL"),
+)
+
+remote = Table(
+    "remote",
+    metadata,
+    Column("remote_id", String, primary_key=True),
+    Column("message_id", String, ForeignKey("message.id"), nullable=False, index=True),
+    Column("at", BigInteger, nullable=False),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),  # the cursor of events(after=…)
+    Column("at", BigInteger, nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("message_id", String, index=True),
+    Column("delivery_id", String),
+    Column("kind", String, nullable=False),
+    Column("old", String),
+    Column("new", String),
+    Column("detail", JSON),
+    sqlite_autoincrement=True,
+)
+
+payload = Table(
+    "payload",
+    metadata,
+    Column("message_id", String, ForeignKey("message.id"), primary_key=True),
+    Column("role", String, primary_key=True),  # document | receipt | answer
+    Column("sha256", String, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("content", LargeBinary),  # None when retention took it (P28)
+)
+
+pause = Table(
+    "pause",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("reason", String, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("again_at", BigInteger, nullable=False),
+)
+
+incident = Table(
+    "incident",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False, default=1),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+)
