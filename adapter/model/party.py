@@ -98,11 +98,11 @@ class Party:
     person: Professional | None = None
 
     def her_id(self, level: int) -> str | None:
-        """The HER-id as written at level 1 or 2, None when it is not there."""
+        """The HER-id as written at level 1 or 2, None when it is not there. At level 2 the service's comes first."""
         if level == 1:
             return self.organisation.ident("HER")
-        if self.service is not None:
-            return self.service.ident("HER")
+        if self.service is not None and (number := self.service.ident("HER")) is not None:
+            return number
         if self.person is not None:
             return next((ident.id for ident in self.person.idents if ident.type == "HER"), None)
         return None

@@ -1,0 +1,62 @@
+"""Attachments: where they are in a received document, and their bytes (HIS 1036:2011)."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterator
+
+import pybase64
+
+from adapter.documents import names
+from adapter.documents.reading import child, children, text
+from adapter.errors import UnsupportedError
+from adapter.model.document import AttachmentFacts
+from adapter.xmlio import Element
+
+_BLANKS = {ord(blank): None for blank in " \t\r\n"}
+
+
+def msghead_attachments(root: Element) -> Iterator[AttachmentFacts]:
+    """Every Document after the first one, also those of a PatientReport, in order."""
+    documents = list(children(root, names.MSGHEAD, "Document"))
+    paths = [f"/MsgHead/Document[{at}]" for at in range(1, len(documents) + 1)]
+    for number, report in enumerate(children(root, names.MSGHEAD, "PatientReport"), 1):
+        for at, document in enumerate(children(report, names.MSGHEAD, "Document"), 1):
+            documents.append(document)
+            paths.append(f"/MsgHead/PatientReport[{number}]/Document[{at}]")
+    for document, path in zip(documents[1:], paths[1:], strict=True):
+        yield _facts(child(document, names.MSGHEAD, "RefDoc"), names.MSGHEAD, f"{path}/RefDoc")
+
+
+def hcp_attachments(report: Element | None, ns: str, path: str) -> Iterator[AttachmentFacts]:
+    """Every RefDoc of a Henvisning 1.x or Epikrise."""
+    for at, document in enumerate(children(report, ns, "RefDoc"), 1):
+        yield _facts(document, ns, f"{path}/RefDoc[{at}]")
+
+
+def _facts(document: Element | None, ns: str, path: str) -> AttachmentFacts:
+    container = child(child(document, ns, "Content"), names.BASE64, "Base64Container")
+    return AttachmentFacts(
+        mime_type=text(document, ns, "MimeType"),
+        description=text(document, ns, "Description"),
+        path=f"{path}/Content/Base64Container" if container is not None else path,
+        base64_chars=len(container.text or "") if container is not None else 0,
+        element=container,
+    )
+
+
+def attachment_bytes(attachment: AttachmentFacts) -> bytes:
+    """The decoded bytes; white space in the container is ignored.
+
+    Raises UnsupportedError (T10.BASE64) when there is no container or its text is no base64.
+    """
+    element = attachment.element
+    written = (element.text or "") if element is not None else None
+    if written is None:
+        raise UnsupportedError("the attachment has no Base64Container", code="T10.BASE64", where=attachment.path)
+    try:
+        if any(blank in written for blank in " \t\r\n"):
+            written = written.translate(_BLANKS)
+        return pybase64.b64decode(written, validate=True)
+    except (binascii.Error, ValueError):
+        raise UnsupportedError("the attachment is not base64", code="T10.BASE64", where=attachment.path) from None
