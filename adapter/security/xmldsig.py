@@ -1,0 +1,297 @@
+"""Enveloped XML signatures over a whole document: the one national profile, and nothing beside it.
+
+Sign: the document is canonicalised once without its attachments, which are put in as base64 afterwards (C14N changes
+none of their characters), so the cost hardly depends on them. What is sent is the canonical form itself; bytes that
+were signed are never serialised again.
+
+Verify, in this order, so that only the holder of a certificate reaches the costly part: exactly one Signature, child of
+the root → one Reference to the whole document, transforms and algorithms from a list → the certificate → RSA over
+SignedInfo → only then C14N and digest of the content. What comes back is the signed content without the Signature;
+nobody should read anything else of the document.
+
+Sources: W3C XML Signature 1.1, Canonical XML 1.0; the profile is HIS 80601 (MsgHead) as its users sign it.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pybase64
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from lxml import etree
+
+from adapter import xmlio
+from adapter.errors import Finding, InputError, Severity, SignatureError
+from adapter.security import content
+from adapter.security.keys import MAX_KEY_BITS, MIN_KEY_BITS, Signer
+from adapter.security.profile import (
+    DIGESTS,
+    DS,
+    ENVELOPED,
+    INCLUSIVE,
+    RSA_HASHES,
+    RSA_SHA256,
+    SHA1_NAMES,
+    SHA256,
+    Plan,
+    broken,
+    read_certificates,
+    read_plan,
+)
+
+Element = etree._Element
+
+_XML = "{http://www.w3.org/XML/1998/namespace}"
+_DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
+_ATTRIBUTE_ESCAPES = (
+    ("&", "&amp;"),
+    ("<", "&lt;"),
+    ('"', "&quot;"),
+    ("\t", "&#x9;"),
+    ("\n", "&#xA;"),
+    ("\r", "&#xD;"),
+)
+_SIGNED_INFO = (
+    f'<ds:CanonicalizationMethod Algorithm="{INCLUSIVE}"></ds:CanonicalizationMethod>'
+    f'<ds:SignatureMethod Algorithm="{RSA_SHA256}"></ds:SignatureMethod>'
+    f'<ds:Reference URI=""><ds:Transforms><ds:Transform Algorithm="{ENVELOPED}"></ds:Transform>'
+    f'<ds:Transform Algorithm="{INCLUSIVE}"></ds:Transform></ds:Transforms>'
+    f'<ds:DigestMethod Algorithm="{SHA256}"></ds:DigestMethod><ds:DigestValue>%s</ds:DigestValue></ds:Reference>'
+).encode()
+_SIGNATURE = (
+    b"<ds:Signature%s><ds:SignedInfo>%s</ds:SignedInfo><ds:SignatureValue>%s</ds:SignatureValue>"
+    b"<ds:KeyInfo><ds:X509Data><ds:X509Certificate>%s</ds:X509Certificate></ds:X509Data></ds:KeyInfo></ds:Signature>"
+)
+_SOURCE = "W3C XML Signature 1.1; HIS 80601:2006"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """A sound signature. ``root`` is the signed element without the Signature: read this and nothing else.
+
+    ``certificate`` made it, ``chain`` are the other certificates it came with (unproven), ``covered`` the signed
+    element's path, ``warnings`` what is sound but old (SHA-1).
+    """
+
+    root: Element
+    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...] = ()
+    covered: str
+    warnings: tuple[Finding, ...] = ()
+
+
+# --- sign -------------------------------------------------------------------------------------------------------------
+
+
+def sign(root: Element, signer: Signer, *, markers: Sequence[bytes] = (), pieces: Sequence[bytes] = ()) -> bytes:
+    """The signed document as UTF-8 bytes with an XML declaration, the Signature last in the root.
+
+    ``markers[i]`` (base64 characters, once in the tree, in order) gives way to the base64 of ``pieces[i]``. The tree is
+    left as it was. Raises InputError for a document that is signed already, that has processing instructions, or in
+    which a marker does not occur exactly once.
+    """
+    if len(markers) != len(pieces):
+        raise InputError("there must be one marker for each attachment", code="SIGN.MARKER")
+    return _sign(root, signer, markers, [pybase64.b64encode(piece) for piece in pieces])
+
+
+def sign_document(document: bytes, signer: Signer, *, limits: xmlio.Limits = xmlio.DEFAULT_LIMITS) -> bytes:
+    """Sign a finished document, bytes to bytes. Raises UnreadableError for bytes that are not one, else as ``sign``.
+
+    Long attachments are set aside before parsing and put back after, so megabytes of base64 are only copied and hashed.
+    """
+    if len(document) <= limits.size_bytes:  # else the parser below says so
+        small, texts = content.set_aside(document)
+        if texts:
+            root = xmlio.parse(small, limits)
+            markers = content.markers_for(texts)
+            if content.markers_alone(root, markers):
+                return _sign(root, signer, markers, texts)
+    return _sign(xmlio.parse(document, limits), signer, (), ())
+
+
+def _sign(root: Element, signer: Signer, markers: Sequence[bytes], texts: Sequence[content.Text]) -> bytes:
+    _refuse_for_signing(root)
+    skeleton = xmlio.canonical(root)
+    try:
+        parts = content.cut(skeleton, markers)
+    except ValueError:
+        raise InputError("an attachment marker must occur exactly once", code="SIGN.MARKER") from None
+    body = [part for pair in zip(parts, texts, strict=False) for part in pair]
+    digest = hashlib.sha256()
+    for part in (*body, parts[-1]):
+        digest.update(part)
+    end = parts[-1].rindex(b"</")  # C14N always writes the root's end tag
+    signature = _write_signature(root, digest.digest(), signer)
+    return b"".join([_DECLARATION, *body, parts[-1][:end], signature, parts[-1][end:]])
+
+
+def _refuse_for_signing(root: Element) -> None:
+    if root.getparent() is not None:
+        raise InputError("only a whole document can be signed", code="SIGN.PART", cure="sign the root element")
+    if next(root.iter(f"{{{DS}}}Signature"), None) is not None:
+        raise InputError("the document is signed already", code="SIGN.TWICE", cure="send it as it is")
+    if _instruction_in(root):
+        raise InputError("a processing instruction cannot be signed", code="SIGN.PI", cure="remove it")
+
+
+def _write_signature(root: Element, digest: bytes, signer: Signer) -> bytes:
+    """The Signature as C14N writes it within this root, with SignedInfo signed in its context.
+
+    SignedInfo's own canonical form, as an apex, also carries every namespace and xml: attribute in force at the root.
+    """
+    inside = _SIGNED_INFO % b64encode(digest)
+    value = signer.sign(_apex_tag(root) + inside + b"</ds:SignedInfo>")
+    certificate = b64encode(signer.certificate.public_bytes(Encoding.DER))
+    declared = b"" if root.nsmap.get("ds") == DS else b' xmlns:ds="%s"' % DS.encode()
+    return _SIGNATURE % (declared, inside, b64encode(value), certificate)
+
+
+def _apex_tag(root: Element) -> bytes:
+    scope = {prefix or "": uri for prefix, uri in root.nsmap.items() if prefix != "xml"} | {"ds": DS}
+    tag = "<ds:SignedInfo"
+    for prefix in sorted(scope):
+        tag += f' xmlns{":" + prefix if prefix else ""}="{_escape(scope[prefix])}"'
+    inherited = {str(name)[len(_XML) :]: str(value) for name, value in root.items() if str(name).startswith(_XML)}
+    for name in sorted(inherited):
+        tag += f' xml:{name}="{_escape(inherited[name])}"'
+    return (tag + ">").encode()
+
+
+def _escape(value: str) -> str:
+    for raw, written in _ATTRIBUTE_ESCAPES:
+        value = value.replace(raw, written)
+    return value
+
+
+# --- verify -----------------------------------------------------------------------------------------------------------
+
+
+def count_signatures(root: Element) -> int:
+    """How many ds:Signature elements the document has, wherever they are."""
+    return sum(1 for _ in root.iter(f"{{{DS}}}Signature"))
+
+
+def verify(root: Element, *, allow_sha1: bool = False, pinned: x509.Certificate | None = None) -> Verified:
+    """The signed part of a document and who signed it. Trust in the certificate is not judged here.
+
+    On success the tree is what was signed: the Signature and all comments are gone from it (with exclusive C14N
+    ``Verified.root`` is a new tree). On failure it is as before, comments apart. An element within another tree (NAV's
+    wrapper) is verified as the document that it was. ``pinned``: only this certificate may have signed.
+
+    Raises SignatureError: code S01.ABSENT when there is no Signature, S01 for everything else.
+    """
+    if root.getparent() is not None:
+        root = copy.deepcopy(root)
+        root.tail = None
+    _refuse_noise(root)
+    signature = _find_signature(root)
+    plan = read_plan(signature, allow_sha1)
+    certificate, chain = _check_value(signature, plan, pinned)
+    signed = _check_digest(root, signature, plan)
+    warnings = [_sha1_warning()] if {plan.method, plan.digest_method} & SHA1_NAMES else []
+    return Verified(
+        root=signed,
+        certificate=certificate,
+        chain=chain,
+        covered="/" + etree.QName(signed).localname,
+        warnings=tuple(warnings),
+    )
+
+
+def _refuse_noise(root: Element) -> None:
+    """Comments are never signed, so they go; what else is not plain elements and text is refused."""
+    if _instruction_in(root):
+        raise broken("a processing instruction is not accepted in a signed document")
+    if root.getroottree().docinfo.internalDTD is not None or next(root.iter(etree.Entity), None) is not None:
+        raise broken("a document type declaration is not accepted in a signed document")
+    if next(root.iter(etree.Comment), None) is not None:
+        etree.strip_tags(root, etree.Comment)
+
+
+def _instruction_in(root: Element) -> bool:
+    if next(root.iter(etree.PI), None) is not None:
+        return True
+    around = [*root.itersiblings(), *root.itersiblings(preceding=True)]
+    return any(isinstance(node, etree._ProcessingInstruction) for node in around)
+
+
+def _find_signature(root: Element) -> Element:
+    found = list(root.iter(f"{{{DS}}}Signature"))
+    if not found:
+        raise SignatureError("the document has no signature", code="S01.ABSENT")
+    if len(found) > 1:
+        raise broken("the document has more than one signature")
+    if found[0].getparent() is not root:
+        raise broken("the signature is not a child of the document's root")
+    return found[0]
+
+
+def _check_value(
+    signature: Element, plan: Plan, pinned: x509.Certificate | None
+) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
+    """The certificate whose key made the signature value, and the others beside it."""
+    certificates = read_certificates(plan.key_info)
+    octets = _signed_info_octets(signature, plan)
+    for certificate in certificates:
+        key = certificate.public_key()
+        if not isinstance(key, rsa.RSAPublicKey) or not MIN_KEY_BITS <= key.key_size <= MAX_KEY_BITS:
+            continue
+        try:
+            key.verify(plan.value, octets, padding.PKCS1v15(), RSA_HASHES[plan.method])
+        except InvalidSignature:
+            continue
+        if pinned is not None and certificate != pinned:
+            raise broken("another certificate than the expected one has signed")
+        return certificate, tuple(other for other in certificates if other != certificate)
+    raise broken("the signature value does not belong to SignedInfo and the certificate")
+
+
+def _signed_info_octets(signature: Element, plan: Plan) -> bytes:
+    """SignedInfo as it was signed: an apex inherits namespaces and (inclusive C14N) xml: attributes.
+
+    lxml's C14N of an element within a tree is wrong (a false xmlns=""), so SignedInfo becomes a root of its own.
+    """
+    apex = xmlio.reroot(plan.signed_info)
+    if not plan.info_form.exclusive:
+        for above in (signature, signature.getparent()):
+            for name, value in above.items() if above is not None else ():
+                if str(name).startswith(_XML) and name not in apex.attrib:
+                    apex.set(name, value)
+    return content.canonical(apex, plan.info_form.exclusive, plan.info_form.prefixes)
+
+
+def _check_digest(root: Element, signature: Element, plan: Plan) -> Element:
+    index, before, tail = root.index(signature), signature.getprevious(), signature.tail or ""
+    kept = root.text if before is None else before.tail
+    _set_text(root, before, (kept or "") + tail)  # lxml drops an element's tail with it, and the tail is signed
+    root.remove(signature)
+    algorithm = DIGESTS[plan.digest_method]
+    if plan.form.exclusive:
+        octets = content.canonical(root, True, plan.form.prefixes)
+        if hashlib.new(algorithm, octets).digest() == plan.digest:
+            # Namespaces that exclusive C14N leaves out were not signed: only the canonical form was.
+            return xmlio.parse(octets)
+    elif content.digest(root, algorithm) == plan.digest:
+        return root
+    _set_text(root, before, kept)
+    root.insert(index, signature)
+    raise broken("the content is not what was signed")
+
+
+def _set_text(root: Element, before: Element | None, text: str | None) -> None:
+    if before is None:
+        root.text = text
+    else:
+        before.tail = text
+
+
+def _sha1_warning() -> Finding:
+    return Finding(rule="S01.SHA1", severity=Severity.WARNING, text="signed with SHA-1", source=_SOURCE)
