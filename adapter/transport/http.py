@@ -1,0 +1,217 @@
+"""One guarded HTTP client for every API we call (P20).
+
+Each thread has its own session; no redirect is followed, no cookie kept, no proxy or ``.netrc`` read from the
+environment; an answer is read in pieces up to a limit; connecting, reading and the whole call have time-outs. The
+client knows whether any byte of a request's body has left, because that decides between "try again" and "look for
+proof first" (P2). Import this module lazily: requests takes 0.1 s to load.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
+
+from adapter.errors import TransportError, UnknownOutcomeError
+from adapter.transport.call import Answer, Body, Limits
+
+_BLOCK_BYTES = 262_144
+_POOL_CONNECTIONS = 4
+
+
+class _Deadline:
+    """Cuts the socket when a call has taken too long: a time-out per read does not stop a server that drips."""
+
+    def __init__(self, seconds: float) -> None:
+        self._lock = threading.Lock()
+        self._over = False
+        self._connection: Any = None
+        self._socket: Any = None
+        self.expired = False
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+
+    def watch(self, connection: Any) -> None:
+        self._connection = connection
+
+    def keep_socket(self) -> None:
+        self._socket = getattr(self._connection, "sock", None)
+
+    def _cut(self) -> None:
+        with self._lock:
+            if self._over:
+                return
+            self.expired = True
+            line = self._socket or getattr(self._connection, "sock", None)
+            if isinstance(line, socket.socket):
+                try:
+                    # The base class's: SSLSocket.shutdown drops the TLS state under the reading thread.
+                    socket.socket.shutdown(line, socket.SHUT_RDWR)
+                except OSError:
+                    return  # already closed
+
+    def __enter__(self) -> _Deadline:
+        _current.deadline = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._over = True
+        self._timer.cancel()
+        _current.deadline = None
+
+
+_current = threading.local()
+
+
+class _Watched:
+    """Tells the running deadline which connection and socket it may have to cut."""
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        deadline = getattr(_current, "deadline", None)
+        if deadline is not None:
+            deadline.watch(self)
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def getresponse(self) -> Any:
+        deadline = getattr(_current, "deadline", None)
+        if deadline is not None:
+            deadline.keep_socket()
+        return super().getresponse()  # type: ignore[misc]
+
+
+class _PlainConnection(_Watched, HTTPConnection):
+    pass
+
+
+class _TlsConnection(_Watched, HTTPSConnection):
+    pass
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _PlainConnection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, blocksize=_BLOCK_BYTES, **pool_kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+
+
+class HttpClient:
+    """Calls with limits. Safe to share between threads; ``close`` ends all their sessions."""
+
+    def __init__(self, limits: Limits | None = None, *, verify: bool | str = True) -> None:
+        self._limits = limits or Limits()
+        self._verify = verify
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._sessions: list[requests.Session] = []
+
+    def call(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: Body | None = None, safe: bool = True
+    ) -> Answer:
+        """One request, one answer, never repeated here.
+
+        Raises TransportError when nothing of the body left or the call is ``safe`` to repeat, UnknownOutcomeError when
+        an unsafe call was on its way and no status came back.
+        """
+        with _Deadline(self._limits.total_timeout_s) as deadline:
+            try:
+                response = self._session().request(
+                    method,
+                    url,
+                    headers={**headers, "Accept-Encoding": "identity"},
+                    data=body,
+                    timeout=(self._limits.connect_timeout_s, self._limits.read_timeout_s),
+                    allow_redirects=False,
+                    stream=True,
+                    verify=self._verify,
+                )
+            except (requests.RequestException, HTTPError, OSError) as error:
+                raise self._silence(error, deadline, sent=body is not None and body.started, safe=safe) from None
+            with response:
+                content, broken = self._read(response, deadline)
+                return Answer(response.status_code, CaseInsensitiveDict(response.headers), content, broken)
+
+    def _silence(
+        self, error: Exception, deadline: _Deadline, *, sent: bool, safe: bool
+    ) -> TransportError | UnknownOutcomeError:
+        why = "the call took too long" if deadline.expired else _reason(error)
+        if sent and not safe:
+            return UnknownOutcomeError(f"no answer after bytes were sent: {why}")
+        return TransportError(f"no answer: {why}")
+
+    def _read(self, response: requests.Response, deadline: _Deadline) -> tuple[bytes | bytearray, str | None]:
+        """The body up to the limit, or nothing and the reason."""
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return b"", "the answer is encoded although identity was asked for"
+        limit = self._limits.response_limit_bytes
+        if _declared(response) > limit:
+            return b"", "the answer is larger than the limit"
+        content = bytearray()
+        try:
+            for piece in response.raw.stream(65_536, decode_content=False):
+                content += piece
+                if len(content) > limit:
+                    return b"", "the answer is larger than the limit"
+        except (HTTPError, OSError):
+            return b"", "the answer came too slowly" if deadline.expired else "the answer was cut short"
+        if deadline.expired:  # a cut socket can look like the end of an answer without a length
+            return b"", "the answer came too slowly"
+        return content, None
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.trust_env = False
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+            session.mount("https://", _Adapter(_POOL_CONNECTIONS, _POOL_CONNECTIONS))
+            session.mount("http://", _Adapter(_POOL_CONNECTIONS, _POOL_CONNECTIONS))
+            self._local.session = session
+            with self._lock:
+                self._sessions.append(session)
+        return session
+
+    def close(self) -> None:
+        """End the sessions of all threads; calls under way fail as broken connections."""
+        with self._lock:
+            sessions, self._sessions = self._sessions, []
+        for session in sessions:
+            session.close()
+        self._local = threading.local()
+
+
+def _declared(response: requests.Response) -> int:
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 19 else 0
+
+
+def _reason(error: Exception) -> str:
+    """The kind of failure in our own words: library texts hold addresses and sometimes bytes."""
+    for kind, text in (
+        (requests.exceptions.ConnectTimeout, "connecting took too long"),
+        (requests.exceptions.ReadTimeout, "the server was silent for too long"),
+        (requests.exceptions.SSLError, "the TLS connection failed (certificate or protocol)"),
+        (requests.exceptions.InvalidURL, "the address is malformed"),
+        (requests.exceptions.InvalidHeader, "a header of ours is malformed"),
+        (requests.exceptions.ConnectionError, "the connection failed or broke"),
+    ):
+        if isinstance(error, kind):
+            return text
+    return "the connection failed or broke"
