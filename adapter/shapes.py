@@ -72,6 +72,9 @@ def _read_union(options: tuple[Any, ...], plain: object, where: str) -> object:
                 return _read(option, plain, where)
         known = ", ".join(str(typing.get_args(_hints(typing.cast(type, option))["kind"])[0]) for option in rest)
         raise InputError("the field 'kind' does not name a known shape", where=where, cure=f"use one of: {known}")
+    shaped = [option for option in rest if is_dataclass(option)]
+    if isinstance(plain, Mapping) and len(shaped) == 1:  # only it can take an object, and its errors name the path
+        return _read(shaped[0], plain, where)
     for option in rest:
         try:
             return _read(option, plain, where)

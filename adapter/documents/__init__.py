@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from adapter.documents.attachments import attachment_bytes
     from adapter.documents.facts import read_apprec, read_facts
+    from adapter.documents.msghead import build_document
     from adapter.documents.wrapper import Reception, is_wrapper, read_reception, unwrap
+    from adapter.documents.xhtml import clean_xhtml
 
 _WHERE = {
     "attachment_bytes": "attachments",
+    "build_document": "msghead",
+    "clean_xhtml": "xhtml",
     "is_wrapper": "wrapper",
     "read_apprec": "facts",
     "read_facts": "facts",
@@ -22,6 +26,8 @@ _WHERE = {
 __all__ = [
     "Reception",
     "attachment_bytes",
+    "build_document",
+    "clean_xhtml",
     "is_wrapper",
     "read_apprec",
     "read_facts",
