@@ -73,6 +73,11 @@ def read_json(body: bytes | bytearray) -> object:
         raise ValueError("nested too deeply") from None
 
 
+def write_json(plain: object) -> bytes:
+    """Compact UTF-8 JSON."""
+    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).encode()
+
+
 def read_error(body: bytes | bytearray) -> ErrorFacts:
     """ErrorMessage or problem details; an empty or foreign body gives empty facts."""
     try:
@@ -231,7 +236,7 @@ def write_message(parcel: Parcel, software: SoftwareSettings | None, limit_bytes
         "receiverHerIdsSubset": list(parcel.receivers),
     }
     head = b'{"businessDocument":"'
-    tail = b'",' + json.dumps(rest, separators=(",", ":")).encode()[1:]
+    tail = b'",' + write_json(rest)[1:]
     size = len(head) + -(-len(parcel.document) // 3) * 4 + len(tail)
     if size > limit_bytes:
         text = f"the request would have {size} bytes, the message server takes {limit_bytes}"
@@ -264,4 +269,4 @@ def write_receipt(receipt: ReceiptParcel, software: SoftwareSettings | None) -> 
         ],
         "ebXmlOverrides": write_overrides(receipt.overrides, software),
     }
-    return Body.of(json.dumps(plain, separators=(",", ":")).encode())
+    return Body.of(write_json(plain))
