@@ -29,6 +29,7 @@ STATES = frozenset(word.value for words in (Leg, Answer, Step, Outcome) for word
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,60}")  # an event, a class, a type of message: one word, so no full name
 STATE = re.compile("|".join(re.escape(word) for word in sorted(STATES)))
 CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,40}")
+INCIDENT = re.compile(r"[a-z][a-z ]{0,30}(:[A-Za-z0-9_.:-]{1,80})?")  # what: of which row, tenant or job
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 HOST = re.compile(r"[A-Za-z0-9.-]{1,100}(:[0-9]{1,5})?")
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{5,15}(Z|[+-][0-9:]{4,6})?")
@@ -44,8 +45,8 @@ FIELDS: dict[str, re.Pattern[str] | None] = {
     "request_id": UUID,
     "receipt_id": UUID,
     "conversation_id": UUID,
-    "delivery_id": HER_ID,
-    "inbound_id": HER_ID,
+    "delivery_id": UUID,
+    "delivery": UUID,
     "event_id": HER_ID,
     "her_id": HER_ID,
     "sender": HER_ID,
@@ -56,6 +57,7 @@ FIELDS: dict[str, re.Pattern[str] | None] = {
     "environment": WORD,
     # what happened
     "event": WORD,
+    "incident": INCIDENT,
     "leg": STATE,
     "answer": STATE,
     "step": STATE,
@@ -74,7 +76,9 @@ FIELDS: dict[str, re.Pattern[str] | None] = {
     "road": CODE,
     "operation": WORD,
     "host": HOST,
-    "job": WORD,
+    "job": CODE,
+    "jobs": None,
+    "clean": None,
     "key": CODE,
     "version": CODE,
     "due_at": TIME,
@@ -85,6 +89,7 @@ FIELDS: dict[str, re.Pattern[str] | None] = {
     "remote_code": None,
     "attempts": None,
     "count": None,
+    "receivers": None,
     "size_bytes": None,
     "free_bytes": None,
     "duration_ms": None,

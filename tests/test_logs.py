@@ -144,6 +144,9 @@ def test_a_state_is_written_when_it_is_one_of_the_tables() -> None:
         "step": "handed over",
         "answer": "not asked",
     }
+    assert logs.safe_fields({"incident": "spoof:0f2c81aa-3c1d-4b53-9a0e-52c3c3f0a7d1", "job": "poll:solvang"}) != {
+        "dropped": 2
+    }
     assert logs.safe_fields({"step": "Ola"}) == {"dropped": 1}
 
 
@@ -156,7 +159,8 @@ def log_calls() -> Iterator[tuple[str, ast.Call]]:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 owner = node.func.value
-                named = isinstance(owner, ast.Name) and owner.id in ("log", "logger", "_log", "LOG", "logging")
+                name = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
+                named = name in ("log", "logger", "_log", "LOG", "logging")
                 if named and node.func.attr in ("debug", "info", "warning", "error", "exception", "critical"):
                     yield f"{file.relative_to(ADAPTER)}:{node.lineno}", node
 
