@@ -69,6 +69,7 @@ _SIGNATURE = (
     b"<ds:Signature%s><ds:SignedInfo>%s</ds:SignedInfo><ds:SignatureValue>%s</ds:SignatureValue>"
     b"<ds:KeyInfo><ds:X509Data><ds:X509Certificate>%s</ds:X509Certificate></ds:X509Data></ds:KeyInfo></ds:Signature>"
 )
+_RESERVED = frozenset("&<>\"'\t\r\n")
 _SOURCE = "W3C XML Signature 1.1; HIS 80601:2006"
 
 
@@ -140,6 +141,9 @@ def _refuse_for_signing(root: Element) -> None:
         raise InputError("the document is signed already", code="SIGN.TWICE", cure="send it as it is")
     if _instruction_in(root):
         raise InputError("a processing instruction cannot be signed", code="SIGN.PI", cure="remove it")
+    for _, (_, uri) in etree.iterwalk(root, events=("start-ns",)):
+        if not _RESERVED.isdisjoint(uri):  # libxml2's C14N writes these unescaped
+            raise InputError("a namespace name has characters that break its canonical form", code="SIGN.NAMESPACE")
 
 
 def _write_signature(root: Element, digest: bytes, signer: Signer) -> bytes:
