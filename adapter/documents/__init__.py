@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from adapter.documents.apprec import build_apprec
     from adapter.documents.attachments import attachment_bytes
     from adapter.documents.facts import read_apprec, read_facts
     from adapter.documents.msghead import build_document
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "attachment_bytes": "attachments",
+    "build_apprec": "apprec",
     "build_document": "msghead",
     "clean_xhtml": "xhtml",
     "is_wrapper": "wrapper",
@@ -26,6 +28,7 @@ _WHERE = {
 __all__ = [
     "Reception",
     "attachment_bytes",
+    "build_apprec",
     "build_document",
     "clean_xhtml",
     "is_wrapper",
