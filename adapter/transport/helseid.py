@@ -21,6 +21,7 @@ from adapter.model.wire import Clock, IdSource
 from adapter.transport.call import Answer, Body, Limits
 from adapter.transport.edi20_errors import read_http_date, read_retry_after
 from adapter.transport.edi20_json import fields, read_json
+from adapter.transport.keyring import KeyRing
 from adapter.transport.urls import origin, read_base_url
 
 if TYPE_CHECKING:
@@ -76,38 +77,6 @@ def assertion_details(form: str, organisation_number: str, child_number: str | N
             value += f":{child_number}"
     identifier = {"system": system, "type": "ENH", "value": value}
     return {"type": "helseid_authorization", "practitioner_role": {"organization": {"identifier": identifier}}}
-
-
-class KeyRing:
-    """The client key, and the next one beside it as soon as its file is there (P27); read again when they change."""
-
-    def __init__(self, current: Path, following: Path | None = None) -> None:
-        self._current = current
-        self._following = following
-        self._loaded: dict[Path, tuple[float, SigningJwk]] = {}
-
-    def current(self) -> SigningJwk:
-        """The key in use; raises KeyFileError."""
-        return self._load(self._current)
-
-    def following(self) -> SigningJwk | None:
-        """The next key when its file exists; raises KeyFileError for one that cannot be used."""
-        if self._following is None or not self._following.exists():
-            return None
-        return self._load(self._following)
-
-    def _load(self, path: Path) -> SigningJwk:
-        from adapter.transport.jose import load_jwk
-
-        try:
-            changed = path.stat().st_mtime
-        except OSError:
-            raise KeyFileError("the key file is missing", code="KEY.MISSING", where=path.name) from None
-        known = self._loaded.get(path)
-        if known is None or known[0] != changed:
-            known = (changed, load_jwk(path))
-            self._loaded[path] = known
-        return known[1]
 
 
 @dataclass(frozen=True, slots=True)
