@@ -1,0 +1,117 @@
+"""The rulebook: one table of all rules, and the loop that runs it.
+
+V rules are the national ones, N rules NAV's own (P15), E rules those of the environment (P22). Dotted ids are parts of
+one rule with severities of their own. The order is: gates (is this ours, do we know it), head, patient, codes, body,
+attachments, environment, NAV.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import islice
+
+from adapter.errors import Finding, Severity
+from adapter.model.document import Facts
+from adapter.validation import (
+    rules_addressing,
+    rules_attachments,
+    rules_codes,
+    rules_dialogue,
+    rules_document,
+    rules_environment,
+    rules_head,
+    rules_nav,
+    rules_patient,
+    rules_referral,
+)
+from adapter.validation.rule import Rule
+from adapter.validation.subject import NotEvaluated, Place, RuleContext, Subject, place
+from adapter.validation.tolerance import grade
+from adapter.xmlio import Element
+
+HITS_PER_RULE = 20  # a hostile document must not turn into a report of its own size
+
+RULES: tuple[Rule, ...] = (
+    *rules_head.RULES,
+    *rules_addressing.RULES,
+    *rules_patient.RULES,
+    *rules_codes.RULES,
+    *rules_dialogue.RULES,
+    *rules_referral.RULES,
+    *rules_document.RULES,
+    *rules_attachments.RULES,
+    *rules_environment.RULES,
+    *rules_nav.RULES,
+)
+_GATES = tuple(rule for rule in RULES if rule.gate)
+_OTHERS = tuple(rule for rule in RULES if not rule.gate)
+_NOT_EVALUATED = {"nb": "ikke vurdert: {} er ikke kjent her", "en": "not evaluated: {} is not known here"}
+
+
+@lru_cache(maxsize=1)
+def rules_by_id() -> dict[str, Rule]:
+    """Every rule by its id."""
+    return {rule.id: rule for rule in RULES}
+
+
+def check_rules(
+    root: Element, facts: Facts, schema_findings: list[Finding] | None, context: RuleContext
+) -> list[Finding]:
+    """All findings on a document: the schema's, graded by tolerance (P11), then the rulebook's.
+
+    ``root`` is the unwrapped document that ``facts`` were read from. Raises nothing on odd content.
+    """
+    findings = grade(schema_findings or [], facts, strict=context.strict_schema or context.direction == "out")
+    subject = Subject(root, facts, context)
+    gates = [finding for rule in _GATES for finding in _run(rule, subject)]
+    if any(finding.blocking and finding.apprec == "T10" for finding in gates):
+        return gates
+    findings += gates
+    nav_stopped = False
+    for rule in _OTHERS:
+        if nav_stopped and rule.id.startswith("N"):
+            continue
+        found = _run(rule, subject)
+        findings += found
+        # NAV stops at the first hit of its rules 1 to 8; a sender is told of all at once.
+        if found and not subject.out and rule.id in rules_nav.STOPPING and found[0].blocking:
+            nav_stopped = True
+    return findings
+
+
+def severity(rule: Rule, subject: Subject) -> Severity | None:
+    """The severity that the row gives in this direction under this context."""
+    context = subject.context
+    if subject.out:
+        return Severity.WARNING if rule.offline and context.offline else rule.out
+    if rule.addressing:
+        return Severity.ERROR if context.reject_addressing else Severity.WARNING
+    if rule.inferred is not None and not context.partner_is_nav:
+        return rule.inferred
+    return rule.into
+
+
+def _run(rule: Rule, subject: Subject) -> list[Finding]:
+    grade_here = severity(rule, subject)
+    if grade_here is None:
+        return []
+    found: list[Finding] = []
+    for hit in islice(rule.predicate(subject), HITS_PER_RULE):
+        text = rule.text(subject.context.lang)
+        if isinstance(hit, NotEvaluated):
+            unknown = _NOT_EVALUATED["nb" if subject.context.lang == "nb" else "en"].format(hit.fact)
+            found.append(Finding(rule=rule.id, severity=Severity.INFO, text=f"{text} ({unknown})", source=rule.source))
+            continue
+        where = hit if isinstance(hit, Place) else place(hit)
+        found.append(
+            Finding(
+                rule=rule.id,
+                severity=grade_here,
+                text=f"{text} ({where.detail})" if where.detail else text,
+                apprec=rule.apprec if grade_here is Severity.ERROR or subject.out else None,
+                path=where.path,
+                line=where.line,
+                source=rule.source,
+            )
+        )
+    return found

@@ -1,0 +1,254 @@
+"""V5, V6, V21: who sends, who receives, and whether it is for us and new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from adapter.codes import system_number
+from adapter.model.document import Family
+from adapter.model.party import Party
+from adapter.validation import names
+from adapter.validation.rule import ERROR, INFO, WARNING, Rule
+from adapter.validation.subject import Hit, NotEvaluated, Subject, filled, her_number, is_nav, place
+from adapter.xmlio import Element
+
+_M = names.MSGHEAD
+_IDENT, _ORGANISATION, _PERSON = f"{_M}Ident", f"{_M}Organisation", f"{_M}HealthcareProfessional"
+_UNIT_NAME, _ID, _TYPE_ID = f"{_M}OrganisationName", f"{_M}Id", f"{_M}TypeId"
+_FAMILY, _GIVEN = f"{_M}FamilyName", f"{_M}GivenName"
+
+
+def _parties(subject: Subject) -> Iterator[tuple[Element, Party | None]]:
+    """Sender, Receiver and copy receivers of a MsgHead with their elements."""
+    info, facts = subject.info, subject.facts
+    if info is None:
+        return
+    for name, party in (("Sender", facts.sender), ("Receiver", facts.receiver)):
+        element = info.find(f"{_M}{name}")
+        if element is not None:
+            yield element, party
+    for element in info.iterchildren(f"{_M}OtherReceiver"):
+        if element.find(f"{_M}Organisation") is not None:
+            yield element, None
+
+
+def levels(subject: Subject) -> Iterator[Hit]:
+    if subject.info is None:
+        yield from _hcp_levels(subject)
+        return
+    for name in ("Sender", "Receiver"):
+        if subject.info.find(f"{_M}{name}") is None:
+            yield place(subject.info, name)
+    for element, party in _parties(subject):
+        organisation = element.find(_ORGANISATION)
+        if organisation is None:
+            yield place(element, "Organisation")
+            continue
+        yield from _level(organisation, (_UNIT_NAME,))
+        # NAV is addressed, and writes, at level 1 only.
+        if is_nav(party) or (subject.context.partner_is_nav and element.tag == f"{_M}Receiver"):
+            continue
+        service, person = organisation.find(_ORGANISATION), organisation.find(_PERSON)
+        if service is not None and len(service):
+            yield from _level(service, (_UNIT_NAME,))
+        elif person is not None:
+            yield from _level(person, (_FAMILY, _GIVEN))
+        else:
+            yield place(organisation, "Organisation", "HER-id")
+
+
+def _level(element: Element, name_tags: tuple[str, ...]) -> Iterator[Hit]:
+    for tag in name_tags:
+        if not filled(element.find(tag)):
+            yield place(element, tag.rpartition("}")[2])
+    for ident in element.iterchildren(_IDENT):
+        kind = ident.find(_TYPE_ID)
+        if kind is not None and kind.get("V") == "HER":
+            if her_number(ident.findtext(_ID)) is None:
+                yield place(ident, "Id", "HER-id")
+            return
+    yield place(element, "Ident", "HER-id")
+
+
+def _hcp_levels(subject: Subject) -> Iterator[Hit]:
+    if subject.facts.family is not Family.HCP:
+        return
+    for party in (subject.facts.sender, subject.facts.receiver):
+        if party is None or her_number(party.her_id(1)) is None or her_number(party.her_id(2)) is None:
+            yield place(subject.root, None, "HER-id")
+
+
+def ident_systems(subject: Subject) -> Iterator[Hit]:
+    for element, _ in _parties(subject):
+        for kind in element.iter(_TYPE_ID):
+            if kind.get("V") == "HER" and system_number(kind.get("S")) not in ("9051", "8116"):
+                yield kind
+
+
+def both_levels(subject: Subject) -> Iterator[Hit]:
+    for element, _ in _parties(subject):
+        organisation = element.find(_ORGANISATION)
+        if organisation is None:
+            continue
+        service, person = organisation.find(_ORGANISATION), organisation.find(_PERSON)
+        if service is not None and len(service) and person is not None:
+            yield person
+
+
+def empty_organisations(subject: Subject) -> Iterator[Hit]:
+    for element in subject.empty:
+        if element.tag == _ORGANISATION:
+            yield element
+
+
+def _addresses(subject: Subject) -> set[int]:
+    """Every HER-id of the receiver and the copy receivers, at both levels."""
+    parties = (subject.facts.receiver, *subject.facts.copies)
+    written = (party.her_id(level) for party in parties if party is not None for level in (2, 1))
+    return {number for number in map(her_number, written) if number is not None}
+
+
+def not_judged(subject: Subject) -> Iterator[Hit]:
+    if not subject.context.ours and subject.facts.family is not Family.OTHER:
+        yield NotEvaluated("HER-id")
+
+
+def strangers(subject: Subject) -> Iterator[Hit]:
+    """Neither the envelope nor the message names us (AT-A 21): nothing may be answered."""
+    ours = subject.context.ours
+    mine = ours | subject.context.our_organisations
+    if ours and subject.context.envelope_receiver not in ours and not _addresses(subject) & mine:
+        yield _receiver(subject)
+
+
+def envelope_only(subject: Subject) -> Iterator[Hit]:
+    """The envelope is ours, the message names somebody else at both levels (AT-A 22)."""
+    ours = subject.context.ours
+    named = _addresses(subject)
+    mine = ours | subject.context.our_organisations
+    if ours and subject.context.envelope_receiver in ours and named and not named & mine:
+        yield _receiver(subject)
+
+
+def unknown_service(subject: Subject) -> Iterator[Hit]:
+    """Our organisation, but no service of ours (AT-A 17–20, AT-H 25)."""
+    ours, above = subject.context.ours, subject.context.our_organisations
+    named = _addresses(subject)
+    if not ours or named & ours:
+        return
+    if named & above or (not named and subject.context.envelope_receiver in ours):
+        yield _receiver(subject)
+
+
+def _receiver(subject: Subject) -> Hit:
+    if subject.info is None:
+        return place(subject.root)
+    element = subject.info.find(f"{_M}Receiver")
+    return place(element) if element is not None else place(subject.info, "Receiver")
+
+
+def seen_before(subject: Subject) -> Iterator[Hit]:
+    seen, facts = subject.context.seen_message, subject.facts
+    if seen is None:
+        if subject.context.ours and facts.family in (Family.MSGHEAD, Family.HCP):
+            yield NotEvaluated("MsgId")
+        return
+    sender = facts.sender
+    address = (sender.her_id(2) or sender.her_id(1)) if sender else None
+    if facts.msg_id and seen(address or "", facts.msg_id):
+        yield place(subject.root if subject.info is None else subject.info, "MsgId")
+
+
+_AD = "HIS 1153-2:2016 AD2.1–AD2.15"
+
+RULES = (
+    Rule(
+        id="V6.STRANGER",
+        source="HITS 1168:2016; AT-A 21",
+        out=None,
+        into=ERROR,
+        gate=True,
+        nb="Meldingen er ikke adressert til oss; den kan ikke besvares",
+        en="The message is not addressed to us; it cannot be answered",
+        predicate=strangers,
+    ),
+    Rule(
+        id="V6.ENVELOPE",
+        source="HITS 1168:2016; AT-A 22",
+        out=None,
+        into=ERROR,
+        apprec="E21",
+        gate=True,
+        nb="Konvolutten er adressert til oss, men meldingen til en annen",
+        en="The envelope is addressed to us, but the message to somebody else",
+        predicate=envelope_only,
+    ),
+    Rule(
+        id="V6",
+        source="HIS 80415:2012 3.3.4; AT-A 17–20",
+        out=None,
+        into=ERROR,
+        apprec="E21",
+        addressing=True,
+        gate=True,
+        nb="Mottakende tjeneste finnes ikke hos oss",
+        en="The receiving service does not exist here",
+        predicate=unknown_service,
+    ),
+    Rule(
+        id="V6.IDENTITY",
+        source="HIS 80415:2012 3.3.4",
+        out=None,
+        into=INFO,
+        nb="Om meldingen er til oss",
+        en="Whether the message is for us",
+        predicate=not_judged,
+    ),
+    Rule(
+        id="V21",
+        source="HIS 80415:2012; AT-A 12, 41",
+        out=None,
+        into=INFO,
+        nb="Meldingens id er mottatt før fra samme avsender; ingen ny kvittering",
+        en="This message id was received before from the same sender; no new receipt",
+        predicate=seen_before,
+    ),
+    Rule(
+        id="V5",
+        source=_AD,
+        out=ERROR,
+        into=ERROR,
+        apprec="E21",
+        addressing=True,
+        nb="Avsender og mottaker skal ha navn og HER-id på begge nivåer",
+        en="Sender and receiver need a name and a HER-id at both levels",
+        predicate=levels,
+    ),
+    Rule(
+        id="V5.SYSTEM",
+        source=_AD,
+        out=ERROR,
+        into=INFO,
+        nb="HER-id skal ha kodeverk 9051 eller 8116",
+        en="A HER-id belongs to code list 9051 or 8116",
+        predicate=ident_systems,
+    ),
+    Rule(
+        id="V5.BOTH",
+        source=f"{_AD} (AD2.8)",
+        out=ERROR,
+        into=INFO,
+        nb="Nivå 2 er enten en tjeneste eller en person",
+        en="Level 2 is either a service or a person",
+        predicate=both_levels,
+    ),
+    Rule(
+        id="V5.EMPTY",
+        source="HIS 80601:2006; HISD 1165:2016",
+        out=ERROR,
+        into=WARNING,
+        nb="Organisasjonen er tom",
+        en="The organisation is empty",
+        predicate=empty_organisations,
+    ),
+)
