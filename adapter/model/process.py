@@ -32,7 +32,6 @@ class Process:
     to_role: str
     apprec_action: str = "APPREC"
     signing: Signing = Signing.NONE
-    apprec_version: str = "1.1"
 
 
 # (MsgInfo/Type, code list of the theme or question) -> process. Sykmelder -> Saksbehandler and back.
@@ -61,14 +60,14 @@ APPREC_BY_NAMESPACE: dict[str, str] = {
 
 
 def apprec_version(namespace: str) -> str:
-    """"1.0" or "1.1" for a business document of that namespace; PLO 1.5 (2009) gives 1.0, anything unknown 1.1."""
+    """ "1.0" or "1.1" for a business document of that namespace; PLO 1.5 (2009) gives 1.0, anything unknown 1.1."""
     known = APPREC_BY_NAMESPACE.get(namespace)
     if known:
         return known
     return "1.0" if namespace.endswith("/2009-06-30") else "1.1"
 
 
-def national(msg_type: str, version: str = "1.1") -> Process:
+def national(msg_type: str) -> Process:
     """HISD 1209:2018: Service = S-type, Action = type, roles = type + sender/receiver."""
     return Process(
         name=msg_type,
@@ -76,7 +75,6 @@ def national(msg_type: str, version: str = "1.1") -> Process:
         action=msg_type,
         from_role=f"{msg_type}sender",
         to_role=f"{msg_type}receiver",
-        apprec_version=version,
     )
 
 
@@ -94,7 +92,6 @@ def nav(msg_type: str, code_list: str | None, code: str | None = None) -> Proces
                 to_role="Saksbehandler" if to_nav else "Sykmelder",
                 apprec_action="Bekreftelse" if to_nav else "Kvittering",
                 signing=Signing.PERSON if to_nav else Signing.NONE,
-                apprec_version="1.0",
             )
     return None
 

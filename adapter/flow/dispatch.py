@@ -1,0 +1,201 @@
+"""The way out, part two: claim due rows, send, record what happened. A claim is committed before a byte leaves (P2)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from adapter.errors import AccessError, AdapterError, Again, NotFoundError, RefusedError
+from adapter.flow.alarms import all_clear, raise_alarm
+from adapter.flow.parts import Parts
+from adapter.model.delivery import Leg, RetryPolicy, Step, decide_retry
+from adapter.model.receipt import ReceiptStatus
+from adapter.model.wire import Parcel, ReceiptParcel, Road, Sent
+from adapter.store import journal, outbox, queries
+from adapter.store.database import from_us, to_us
+from adapter.store.journal import Row
+
+CLAIM_S = 120.0  # longer than any call's total time-out
+ACCESS_PAUSE_S = 300.0
+
+
+def dispatch(parts: Parts, *, limit: int | None = None) -> int:
+    """Send what is due; gives the number of groups tried. One broken message never stops the rest."""
+    recover_claims(parts)
+    now = parts.store.now_us()
+    until = now + round(CLAIM_S * 1e6)
+    with parts.store.reading() as db:
+        if not outbox.due_rows(db, now=now):
+            return 0
+    with parts.store.transaction() as db:
+        groups = outbox.claim(db, now=now, by=parts.worker, until=until, limit=limit or parts.settings.worker.batch)
+    for rows in groups:
+        send_group(parts, rows)
+    return len(groups)
+
+
+def recover_claims(parts: Parts) -> None:
+    """Rows a dead worker left in *sending*: nobody knows whether bytes went out, so they wait for proof (P2)."""
+    now = parts.store.now_us()
+    with parts.store.reading() as db:
+        expired = outbox.expired_claims(db, now)
+    for row in expired:
+        with parts.store.transaction() as db:
+            _record_unknown(parts, db, row, now, reason="worker stopped")
+
+
+def send_group(parts: Parts, rows: list[Row]) -> None:
+    """One POST for all rows of a message that are due on one road (P1)."""
+    with parts.store.reading() as db:
+        message = outbox.find_message(db, rows[0]["message_id"])
+        assert message is not None
+        document = journal.read_payload(db, message["id"])
+        answered = _answered(db, message)
+    road = parts.roads.get(message["tenant"])
+    try:
+        if road is None:
+            raise NotFoundError("the tenant has no road", where=message["tenant"])
+        sent = _send(parts, road, rows, message, document, answered)
+    except AdapterError as error:
+        record_failure(parts, rows, error)
+        return
+    record_sent(parts, rows, message, sent, answered)
+    all_clear(parts, f"access:{message['tenant']}")
+
+
+def _answered(db: sa.Connection, message: Row) -> Row | None:
+    """The inbound row that an AppRec of ours answers."""
+    if message["answers"] is None:
+        return None
+    return outbox.find_delivery(db, message["answers"])
+
+
+def _send(parts: Parts, road: Road, rows: list[Row], message: Row, document: bytes, answered: Row | None) -> Sent:
+    if answered is not None and parts.settings.receipts.via == "api" and answered["remote_id"]:
+        stored = rows[0]["errors"] or {}
+        return road.send_receipt(
+            ReceiptParcel(
+                remote_id=answered["remote_id"],
+                acknowledger=answered["party"],
+                status=ReceiptStatus(stored["status"]),
+                errors=journal.read_errors(stored["errors"]),
+                overrides=rows[0]["overrides"],
+            )
+        )
+    return road.send(
+        Parcel(
+            document=document,
+            sender=message["sender"],
+            receivers=tuple(row["party"] for row in rows),
+            msg_id=message["msg_id"],
+            msg_type=message["msg_type"],
+            overrides=rows[0]["overrides"],
+        )
+    )
+
+
+def record_sent(parts: Parts, rows: list[Row], message: Row, sent: Sent, answered: Row | None) -> None:
+    """The server has it: keep its id, start asking for status, close the inbound row that an AppRec answers."""
+    now = parts.store.now_us()
+    with parts.store.transaction() as db:
+        outbox.add_remote_id(db, message["id"], sent.remote_id, at=now)
+        for claimed in rows:
+            row = outbox.find_delivery(db, claimed["id"])
+            assert row is not None
+            columns: dict[str, Any] = {
+                "sent_at": now,
+                "remote_id": sent.remote_id,
+                "lease_by": None,
+                "lease_until": None,
+                "poll_at": now,
+            }
+            if row["leg"] != Leg.SENDING.value:
+                # Proof overtook our own record: an AppRec was matched while we waited for the answer.
+                outbox.set_columns(db, row["id"], **columns)
+                journal.note(db, row, at=now, kind="sent", detail={"remote_id": sent.remote_id})
+                continue
+            detail = {"remote_id": sent.remote_id, "attempts": row["attempts"]}
+            journal.move(db, row, at=now, kind="sent", leg=Leg.SENT, detail=detail, **columns)
+        if answered is not None and answered["step"] == Step.HANDED_OVER.value:
+            journal.move(db, answered, at=now, kind="receipted", step=Step.RECEIPTED)
+
+
+def record_failure(parts: Parts, rows: list[Row], error: AdapterError) -> None:
+    """Put each row where the error says: back in the queue, unknown, refused or abandoned."""
+    now = parts.store.now_us()
+    tenant = rows[0]["tenant"]
+    with parts.store.transaction() as db:
+        for claimed in rows:
+            row = outbox.find_delivery(db, claimed["id"])
+            if row is not None and row["leg"] == Leg.SENDING.value:
+                _record_one(parts, db, row, error, now)
+    if isinstance(error, AccessError):
+        _pause(parts, tenant, error)
+
+
+def _record_one(parts: Parts, db: sa.Connection, row: Row, error: AdapterError, now: int) -> None:
+    free = {"lease_by": None, "lease_until": None}
+    detail = {"code": error.code, "attempts": row["attempts"], **_remote(error)}
+    if isinstance(error, AccessError):
+        # The tenant is paused; the row itself is fine and did not leave.
+        again = now + round(ACCESS_PAUSE_S * 1e6)
+        _back(db, row, now, again, kind="held", detail=detail, **free)
+        return
+    if error.again is Again.AFTER_PROOF:
+        _record_unknown(parts, db, row, now, reason=error.code)
+        return
+    policy = RetryPolicy(unknown_wait_s=parts.settings.worker.unknown_wait_s)
+    queued_at = from_us(row["queued_at"])
+    assert queued_at is not None
+    following = decide_retry(
+        error, attempts=row["attempts"], queued_at=queued_at, now=parts.now(), policy=policy, jitter=parts.random()
+    )
+    if following.leg is Leg.QUEUED and following.due_at is not None:
+        _back(db, row, now, to_us(following.due_at), kind="retry later", detail=detail, **free)
+        return
+    if following.leg is Leg.ABANDONED:  # the table has no way from sending to abandoned: nothing was sent
+        row = {**row, "leg": _back(db, row, now, None, kind="retry later", detail=detail, **free).value}
+    journal.move(db, row, at=now, kind=following.leg.value, leg=following.leg, detail=detail, due_at=None, **free)
+    journal.flag(db, row, following.leg.value, at=now, detail=detail)
+
+
+def _back(db: sa.Connection, row: Row, now: int, due_at: int | None, *, kind: str, detail: Any, **columns: Any) -> Leg:
+    """Back to the queue; back to unknown for a row that was being resent, as its first sending may have arrived."""
+    leg = Leg.UNKNOWN if row["resends"] else Leg.QUEUED
+    # A resend that never left does not use up the one resend (P2).
+    resends = max(row["resends"] - 1, 0)
+    journal.move(db, row, at=now, kind=kind, leg=leg, detail=detail, due_at=due_at, resends=resends, **columns)
+    return leg
+
+
+def _record_unknown(parts: Parts, db: sa.Connection, row: Row, now: int, *, reason: str) -> None:
+    spent = row["resends"] >= 1
+    wait = timedelta(seconds=parts.settings.worker.unknown_wait_s)
+    due = None if spent else now + round(wait.total_seconds() * 1e6)
+    detail = {"code": reason, "resends": row["resends"]}
+    columns: dict[str, Any] = {"due_at": due, "lease_by": None, "lease_until": None}
+    journal.move(db, row, at=now, kind="unknown", leg=Leg.UNKNOWN, detail=detail, **columns)
+    if spent:
+        journal.flag(db, row, "unknown outcome", at=now, detail=detail)
+
+
+def _remote(error: AdapterError) -> dict[str, object]:
+    names = ("status", "remote_code", "request_id")
+    found = {name: getattr(error, name, None) for name in names}
+    if isinstance(error, RefusedError):
+        found["rules"] = [finding.rule for finding in error.findings if finding.blocking]
+    return {name: value for name, value in found.items() if value}
+
+
+def _pause(parts: Parts, tenant: str, error: AdapterError) -> None:
+    now = parts.store.now_us()
+    with parts.store.transaction() as db:
+        queries.pause_tenant(db, tenant, error.code, at=now, again_at=now + round(ACCESS_PAUSE_S * 1e6))
+    raise_alarm(parts, f"access:{tenant}", f"tenant {tenant} is stopped: {error.code}")
+
+
+def pause_for(parts: Parts, tenant: str, error: AccessError) -> None:
+    """Stop one tenant for an access fault: one alarm, no retry storm (P23)."""
+    _pause(parts, tenant, error)

@@ -1,0 +1,179 @@
+"""Handing over to the EHR (P7): a named consumer takes a message with a lease, then confirms or rejects it.
+
+A positive AppRec goes out when a consumer has confirmed, a negative one at once. A message nobody confirms stays; it is
+never accepted by itself unless ``inbound.auto_sorting`` is set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from adapter import documents, xmlio
+from adapter.codes import Coded
+from adapter.errors import InputError, NotFoundError, StateError
+from adapter.flow.alarms import raise_alarm
+from adapter.flow.answers import build_answer, queue_answer
+from adapter.flow.inbound import her_id_of
+from adapter.flow.parts import HOUR_US, Parts
+from adapter.flow.trust import covered_root
+from adapter.model.delivery import Step
+from adapter.model.document import Facts
+from adapter.model.receipt import ReceiptStatus, Verdict
+from adapter.store import inbox, journal, outbox
+from adapter.store.journal import Row
+from adapter.validation.reject_codes import legal_reject_codes
+
+Decision = Literal["accept", "reject", "sorting"]
+SYSTEM_8221 = "8221"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Taken:
+    """A message in a consumer's hands. ``token`` confirms it; ``content`` is JSON-ready and holds patient data."""
+
+    token: str
+    message_id: str
+    delivery_id: str
+    msg_id: str | None
+    msg_type: str | None
+    flags: tuple[str, ...]
+    content: dict[str, object]
+    document: bytes
+
+
+def take(parts: Parts, *, tenant: str, consumer: str, lease_s: float, limit: int = 10) -> list[Taken]:
+    """Lease accepted messages, most urgent first; an unconfirmed lease runs out and the message is free again."""
+    now = parts.store.now_us()
+    until = now + round(lease_s * 1e6)
+    token = parts.new_id()
+    with parts.store.transaction() as db:
+        rows = inbox.lease_accepted(
+            db, tenant=tenant, consumer=consumer, token=token, now=now, until=until, limit=limit
+        )
+        for row in rows:
+            journal.note(db, row, at=now, kind="taken", detail={"consumer": consumer})
+    return [_taken(parts, row) for row in rows]
+
+
+def _taken(parts: Parts, row: Row) -> Taken:
+    with parts.store.reading() as db:
+        message = outbox.find_message(db, row["message_id"])
+        raw = journal.read_payload(db, row["message_id"])
+    assert message is not None
+    root = covered_root(raw)
+    facts = documents.read_facts(root)
+    flags = [name for name, set_ in (("TEST", message["is_test"]), (row["attention"], row["attention"])) if set_]
+    if row["is_copy"] or _is_copy(facts, row["party"]):
+        flags.append("copy")
+    return Taken(
+        token=row["lease_by"],
+        message_id=row["message_id"],
+        delivery_id=row["id"],
+        msg_id=message["msg_id"],
+        msg_type=message["msg_type"],
+        flags=tuple(flags),
+        content=documents.read_message(root, facts),
+        document=raw,
+    )
+
+
+def _is_copy(facts: Facts, party: int) -> bool:
+    main = {her_id_of(facts.receiver), her_id_of(facts.receiver, 1)}
+    return party not in main and any(party in (her_id_of(copy), her_id_of(copy, 1)) for copy in facts.copies)
+
+
+def confirm(parts: Parts, token: str, decision: Decision, codes: Sequence[str] = ()) -> str:
+    """The consumer's word on a taken message; gives the step it stands at. Repeating the same word changes nothing.
+
+    ``sorting`` = visible to staff, answered OK. Raises InputError for a code that is not legal for the type,
+    StateError when the lease went to somebody else, NotFoundError for an unknown token.
+    """
+    with parts.store.reading() as db:
+        row = inbox.find_leased(db, token)
+        if row is None:
+            raise NotFoundError("no message is held by this token", cure="take it again")
+        message = outbox.find_message(db, row["message_id"])
+        raw = journal.read_payload(db, row["message_id"])
+    assert message is not None
+    if row["step"] != Step.ACCEPTED.value:
+        return _repeated(row, decision)
+    facts = documents.read_facts(xmlio_root(raw))
+    verdict = _verdict(message["msg_type"], decision, codes)
+    emergency = decision == "reject" and facts.emergency
+    if emergency:
+        verdict = Verdict(status=ReceiptStatus.OK)  # P8: never rejected, by a rule or by the consumer
+    step = _close(parts, row, facts, verdict, decision)
+    if emergency:
+        raise_alarm(
+            parts, f"emergency:{row['id']}", "a consumer rejected an emergency referral; it stays accepted (P8)"
+        )
+    return step.value
+
+
+def xmlio_root(raw: bytes) -> xmlio.Element:
+    """The stored document's tree, looked through a wrapper."""
+    return documents.unwrap(xmlio.parse(raw))
+
+
+def _repeated(row: Row, decision: Decision) -> str:
+    rejected = row["step"] == Step.REJECTED.value
+    if rejected != (decision == "reject"):
+        raise StateError(f"the message was confirmed otherwise before: {row['step']}")
+    return str(row["step"])
+
+
+def _verdict(msg_type: str | None, decision: Decision, codes: Sequence[str]) -> Verdict:
+    if decision != "reject":
+        if codes:
+            raise InputError("codes go with a rejection only", where="codes")
+        return Verdict(status=ReceiptStatus.OK)
+    legal = legal_reject_codes(msg_type or "")
+    wrong = [code for code in codes if code not in legal]
+    if wrong or not codes:
+        cure = f"legal for this type: {', '.join(sorted(legal))}"
+        raise InputError(
+            "a rejection needs codes that are legal for the type", code="P7.CODE", where="codes", cure=cure
+        )
+    return Verdict(status=ReceiptStatus.REJECTED, errors=tuple(Coded.of(SYSTEM_8221, code) for code in codes))
+
+
+def _close(parts: Parts, row: Row, facts: Facts, verdict: Verdict, decision: Decision) -> Step:
+    built = build_answer(parts, facts, row["party"], verdict)
+    rejected = verdict.status is ReceiptStatus.REJECTED
+    step = Step.REJECTED if rejected else Step.HANDED_OVER
+    tenant = parts.tenant(row["tenant"])
+    now = parts.store.now_us()
+    detail: dict[str, Any] = {"decision": decision, "errors": journal.write_errors(verdict.errors)}
+    with parts.store.transaction() as db:
+        journal.move(db, row, at=now, kind=step.value, step=step, detail=detail, overdue_at=None, lease_until=None)
+        if rejected:
+            outbox.set_columns(db, row["id"], errors=journal.write_errors(verdict.errors))
+        elif row["attention"] in ("handover overdue", "late"):
+            journal.clear_flag(db, row, at=now, why="confirmed")
+        if not tenant.listen_only:  # P12: another system answers for this address
+            queue_answer(db, parts, row, facts, verdict, built, at=now)
+        if not rejected:
+            _unpark(db, row, facts, now)
+    return step
+
+
+def _unpark(db: sa.Connection, row: Row, facts: Facts, now: int) -> None:
+    """A change or cancel that waited for this document follows right after it (P5)."""
+    if not facts.document_id:
+        return
+    sender = her_id_of(facts.sender) or her_id_of(facts.sender, 1)
+    for parked in inbox.parked_on(db, document_id=facts.document_id, sender=sender, tenant=row["tenant"]):
+        overdue = now + 24 * HOUR_US
+        journal.move(db, parked, at=now, kind="original came", step=Step.ACCEPTED, overdue_at=overdue)
+
+
+def auto_sort(parts: Parts, row: Row) -> str:
+    """Confirm by ourselves as *sorting* (only with ``inbound.auto_sorting``, shortly before 96 h; AT-A 15)."""
+    with parts.store.reading() as db:
+        raw = journal.read_payload(db, row["message_id"])
+    facts = documents.read_facts(xmlio_root(raw))
+    return _close(parts, row, facts, Verdict(status=ReceiptStatus.OK), "sorting").value

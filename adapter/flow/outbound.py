@@ -1,0 +1,278 @@
+"""The way out, part one: from a typed message to stored bytes with a row per receiver.
+
+1 has this key been used?   2 who sends, who receives?   3 which process?   4 build   5 check   6 sign   7 store
+A blocking finding raises and nothing is stored. Part two is ``dispatch.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from adapter import documents, shapes, xmlio
+from adapter.config import TenantSettings
+from adapter.errors import ConflictError, RefusedError
+from adapter.flow.check import CheckContext, Checked, check_document
+from adapter.flow.parts import HOUR_US, Parts, limit_for, urgency_of
+from adapter.flow.processes import agreement_of, process_of, refuse_type, wire_names
+from adapter.model.document import Built, Facts
+from adapter.model.message import Head, OutgoingMessage, ReceiverChoice
+from adapter.model.partner import RegisterEntry, ServiceType
+from adapter.model.process import Process, Signing
+from adapter.store import outbox
+from adapter.validation.subject import RuleContext
+
+if TYPE_CHECKING:
+    from adapter.security.keys import Signer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A message ready to be stored: final bytes and where they go."""
+
+    document: bytes
+    facts: Facts
+    receivers: tuple[RegisterEntry, ...]
+    process: Process
+    tenant: TenantSettings
+
+
+def submit(parts: Parts, message: OutgoingMessage, *, key: str | None = None) -> str:
+    """Prepare and store a message; gives its id. Repeating with the same ``key`` and input gives the same id (P6).
+
+    Raises RefusedError with findings, ConflictError for a used key, NotFoundError or AmbiguousError for the receiver.
+    """
+    digest = _digest(shapes.plain(message))
+    earlier = _earlier(parts, message.sender, key, digest)
+    if earlier is not None:
+        return earlier
+    prepared = prepare(parts, message)
+    return store(parts, prepared, key=key, input_digest=digest)
+
+
+def prepare(parts: Parts, message: OutgoingMessage) -> Prepared:
+    """Steps 2 to 6; stores nothing."""
+    # 2. Both levels' names and ids come from the register, not from the input (P24).
+    tenant = parts.tenant_of(message.sender)
+    receivers = (find_receiver(parts, message.receiver), *(find_receiver(parts, copy) for copy in message.copies))
+    # 3. Names on the wire and whose signature (P13, P14).
+    agreement = agreement_of(receivers[0])
+    process = process_of(message.msg_type, message.body.coded_theme, agreement)
+    # 4. Build.
+    book = parts.book()
+    head = Head(
+        msg_id=parts.new_id(),
+        gen_date=parts.local_now(),
+        sender=book.party(message.sender),
+        receiver=book.party(receivers[0].her_id),
+        copies=tuple(book.party(receiver.her_id) for receiver in receivers[1:]),
+        marker_seed=parts.new_id(),
+    )
+    built = documents.build_document(message, head)
+    # 5. Check: the schema, then the rulebook; attachments by their own bytes.
+    context = _context(parts, tenant, receivers[0], message, built)
+    checked = check_document(built.root, context, at=parts.now())
+    refuse_blocking(checked)
+    for receiver in receivers:
+        refuse_type(message.msg_type, checked.facts.version if checked.facts else None, receiver)
+    # 6. Sign when the process or the partner asks.
+    document = _sign(built, _signer(parts, tenant, process, receivers[0], message))
+    assert checked.facts is not None
+    return Prepared(document=document, facts=checked.facts, receivers=receivers, process=process, tenant=tenant)
+
+
+def submit_document(parts: Parts, document: bytes, *, key: str | None = None) -> str:
+    """Take a finished document (signed by the EHR or not) and send it byte for byte (P14).
+
+    Sender, receivers and process are read from it; a broken signature or a blocking finding raises RefusedError.
+    """
+    digest = hashlib.sha256(document).hexdigest()
+    checked = check_document(document, CheckContext(rules=_rules(parts, None, None)), at=parts.now())
+    facts = checked.facts
+    if facts is None or facts.sender is None or facts.receiver is None:
+        refuse_blocking(checked)
+        raise RefusedError("sender and receiver cannot be read from the document", checked.findings)
+    tenant = parts.tenant_of(_her_id(facts.sender.her_id(2)))
+    earlier = _earlier(parts, _her_id(facts.sender.her_id(2)), key, digest)
+    if earlier is not None:
+        return earlier
+    book = parts.book()
+    receivers = tuple(book.find(_her_id(party.her_id(2))) for party in (facts.receiver, *facts.copies))
+    context = CheckContext(rules=_rules(parts, tenant, receivers[0]))
+    refuse_blocking(check_document(document, context, at=parts.now()))
+    for receiver in receivers:
+        refuse_type(facts.msg_type or "", facts.version, receiver)
+    agreement = agreement_of(receivers[0])
+    process = process_of(facts.msg_type or "", facts.theme, agreement)
+    wants = process.signing if agreement.sign is None else (Signing.COMPANY if agreement.sign else Signing.NONE)
+    if wants is not Signing.NONE and facts.signatures == 0:
+        raise RefusedError("this process wants a signed document", code="P14.SIGNATURE", cure="sign it first")
+    ready = Prepared(document=document, facts=facts, receivers=receivers, process=process, tenant=tenant)
+    return store(parts, ready, key=key, input_digest=digest)
+
+
+def store(parts: Parts, ready: Prepared, *, key: str | None, input_digest: str) -> str:
+    """Message, bytes, one row per receiver and the first events in one transaction (P1); gives the message id."""
+    facts, at = ready.facts, parts.store.now_us()
+    conversation = facts.conversation.conversation if facts.conversation else None
+    columns = {
+        "msg_id": (facts.msg_id or "").lower(),
+        "msg_type": facts.msg_type,
+        "kind": facts.kind,
+        "namespace": facts.namespace,
+        "sender": _her_id(facts.sender.her_id(2)) if facts.sender else None,
+        "gen_date": facts.gen_date,
+        "priority": facts.priority,
+        "document_id": facts.document_id,
+        "service_type": facts.service_type,
+        "parent": facts.conversation.parent.lower() if facts.conversation else None,
+        "conversation": conversation.lower() if conversation else None,
+        "digest": hashlib.sha256(ready.document).hexdigest(),
+        "submit_key": key,
+        "input_digest": input_digest,
+        "is_test": facts.processing_status in ("T", "D"),
+    }
+    limit = limit_for(parts.settings, facts.msg_type, facts.priority)
+    rows = [
+        outbox.NewDelivery(
+            id=parts.new_id(),
+            party=receiver.her_id,
+            road=agreement_of(receiver).road,
+            is_copy=index > 0,
+            urgency=urgency_of(facts.priority),
+            # P5: rows of one document or conversation go out in submit order.
+            lane=facts.document_id or conversation or facts.msg_id,
+            overrides=wire_names(ready.process, agreement_of(receiver)) or None,
+            overdue_at=at + round(min(limit.transport_h, limit.apprec_h) * HOUR_US),
+        )
+        for index, receiver in enumerate(ready.receivers)
+    ]
+    new = outbox.NewMessage(id=parts.new_id(), tenant=ready.tenant.name, document=ready.document, columns=columns)
+    with parts.store.transaction() as db:
+        # Two calls with one key may race: the first one in the store wins.
+        found = outbox.find_submission(db, ready.tenant.name, key) if key else None
+        if found is not None:
+            return _same(found, input_digest)
+        outbox.refuse_second_msg_id(db, ready.tenant.name, columns["msg_id"])  # type: ignore[arg-type]
+        outbox.add(db, new, rows, at=at)
+    parts.log.info("submitted", extra={"message_id": new.id, "msg_type": facts.msg_type, "receivers": len(rows)})
+    return new.id
+
+
+def find_receiver(parts: Parts, choice: ReceiverChoice) -> RegisterEntry:
+    """The one register entry that a choice names (P24)."""
+    book = parts.book()
+    if choice.her_id is not None:
+        return book.find(choice.her_id)
+    if choice.service_code is None:
+        raise RefusedError("the receiver needs her_id, or service_code and a place", code="P24.RECEIVER")
+    return book.find_service(
+        ServiceType(code_list=choice.service_list, code=choice.service_code),
+        at=parts.now(),
+        organisation=choice.organisation,
+        organisation_number=choice.organisation_number,
+        municipality=choice.municipality,
+    )
+
+
+def refuse_blocking(checked: Checked) -> None:
+    """Raise RefusedError when a finding blocks sending."""
+    blocking = [finding for finding in checked.findings if finding.blocking]
+    if blocking:
+        rules = ", ".join(dict.fromkeys(finding.rule for finding in blocking))
+        raise RefusedError(f"the message may not be sent: {rules}", checked.findings, cure="see the findings")
+
+
+def _her_id(text: str | None) -> int:
+    from adapter.identifiers import read_her_id
+
+    return read_her_id(text or "")
+
+
+def _digest(plain: Any) -> str:
+    text = json.dumps(plain, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _earlier(parts: Parts, sender: int, key: str | None, digest: str) -> str | None:
+    if key is None:
+        return None
+    tenant = parts.tenant_of(sender).name
+    with parts.store.reading() as db:
+        found = outbox.find_submission(db, tenant, key)
+    return None if found is None else _same(found, digest)
+
+
+def _same(found: tuple[str, str], digest: str) -> str:
+    if found[1] != digest:
+        raise ConflictError("this key was used with other input", code="P6.KEY", cure="use a new key")
+    return found[0]
+
+
+def _rules(parts: Parts, tenant: TenantSettings | None, receiver: RegisterEntry | None, **more: Any) -> RuleContext:
+    agreement = agreement_of(receiver)
+    return RuleContext(
+        direction="out",
+        ours=frozenset(tenant.her_ids) if tenant else frozenset(),
+        now=parts.now(),
+        environment=parts.settings.environment.value,
+        partner_is_nav=agreement.nav,
+        attachments_allowed=agreement.attachments,
+        lang=parts.settings.language,
+        **more,
+    )
+
+
+def _context(
+    parts: Parts, tenant: TenantSettings, receiver: RegisterEntry, message: OutgoingMessage, built: Built
+) -> CheckContext:
+    claim = message.signer
+    more = {
+        "signer_fnr": claim.fnr if claim else None,
+        "signer_profession": claim.profession if claim else None,
+        "attachment_pieces": built.attachments,
+    }
+    return CheckContext(rules=_rules(parts, tenant, receiver, **more))
+
+
+def _signer(
+    parts: Parts, tenant: TenantSettings, process: Process, receiver: RegisterEntry, message: OutgoingMessage
+) -> Signer | None:
+    agreement, claim = agreement_of(receiver), message.signer
+    if process.signing is Signing.PERSON:
+        if claim is None:
+            text = "a person must sign this process, and the message names no signer"
+            raise RefusedError(text, code="P14.SIGNER", cure="set signer.key to a person's key")
+        signer = parts.signer(claim.key)
+        if signer.owner != "person":
+            raise RefusedError("a company key may not sign where a person must", code="P14.OWNER", where=claim.key)
+        return signer
+    if claim is not None:
+        return parts.signer(claim.key)
+    if agreement.sign or process.signing is Signing.COMPANY:
+        if tenant.sign_with is None:
+            raise RefusedError("the partner wants a signature and the tenant has no key", code="P14.KEY")
+        return parts.signer(tenant.sign_with)
+    return None
+
+
+def _sign(built: Built, signer: Signer | None) -> bytes:
+    if signer is None:
+        return xmlio.splice(xmlio.serialise(built.root), built.markers, built.attachments)
+    from adapter.security import xmldsig
+
+    return xmldsig.sign(built.root, signer, markers=built.markers, pieces=built.attachments)
+
+
+__all__: Sequence[str] = (
+    "Prepared",
+    "find_receiver",
+    "prepare",
+    "refuse_blocking",
+    "store",
+    "submit",
+    "submit_document",
+)

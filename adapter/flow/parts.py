@@ -1,0 +1,85 @@
+"""What the journeys hold in their hands: wired once by assembly, passed to every step."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from adapter.config import OverdueLimit, Settings, TenantSettings
+from adapter.errors import NotFoundError
+from adapter.model.partner import AddressBook, RegisterEntry
+from adapter.model.wire import Clock, IdSource, Road
+from adapter.store.database import Store
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+    from adapter.security.keys import Signer
+    from adapter.security.revocation import RevocationPort
+
+NORWAY = ZoneInfo("Europe/Oslo")
+HOUR_US = 3_600_000_000
+AlarmSink = Callable[[str, str, bool], None]  # name, text, all clear
+
+
+def _silent(name: str, text: str, clear: bool) -> None:
+    del name, text, clear
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything a journey needs. ``book``, ``signer`` and ``roots`` are asked each time: keys and entries roll."""
+
+    settings: Settings
+    store: Store
+    now: Clock
+    new_id: IdSource
+    random: Callable[[], float]  # 0..1
+    book: Callable[[], AddressBook]
+    roads: Mapping[str, Road]  # by tenant
+    signer: Callable[[str], Signer]
+    roots: Callable[[], tuple[Certificate, ...]] = tuple
+    revocation: RevocationPort | None = None
+    alarm: AlarmSink = _silent
+    worker: str = "worker"
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("adapter.flow"))
+
+    def local_now(self) -> datetime:
+        """Norwegian local time without zone, whole seconds: the form of GenDate (content: 8.3)."""
+        return self.now().astimezone(NORWAY).replace(tzinfo=None, microsecond=0)
+
+    def tenant(self, name: str) -> TenantSettings:
+        for tenant in self.settings.tenant:
+            if tenant.name == name:
+                return tenant
+        raise NotFoundError("no such tenant", where=name)
+
+    def tenant_of(self, her_id: int) -> TenantSettings:
+        """The tenant that owns the HER-id; raises NotFoundError (P23)."""
+        for tenant in self.settings.tenant:
+            if her_id in tenant.her_ids:
+                return tenant
+        raise NotFoundError(f"HER-id {her_id} belongs to none of our tenants", cure="add it to her_ids of a [[tenant]]")
+
+    def entry(self, her_id: int | None) -> RegisterEntry | None:
+        """The register entry, None when it is not in the book."""
+        return None if her_id is None else self.book().entries.get(her_id)
+
+
+def limit_for(settings: Settings, msg_type: str | None, priority: str | None) -> OverdueLimit:
+    """The overdue limits of a message by type and priority (P9)."""
+    table = settings.overdue
+    if priority == "0":
+        return table.emergency
+    if msg_type is not None and msg_type in table.types:
+        return table.types[msg_type]
+    return table.urgent if priority in ("3", "PK") else table.normal
+
+
+def urgency_of(priority: str | None) -> int:
+    """0 emergency, 3 urgent, 9 normal: the order of every list (P9)."""
+    return {"0": 0, "3": 3, "PK": 3}.get(priority or "", 9)

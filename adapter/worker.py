@@ -1,0 +1,163 @@
+"""The daemon: APScheduler jobs over the outbox table, and a clean stop (DESIGN 5, Worker).
+
+Jobs are rebuilt from the settings at each start; what is due is a row in the store, never a job. One instance of a job
+at a time, coalesced, jittered, each channel in a thread pool of its own, so that a hanging inbox does not hold the
+dispatcher.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from adapter.config import TenantSettings
+from adapter.errors import AdapterError
+from adapter.flow import dispatch, fetch, inbound, receipts, watch
+from adapter.flow.alarms import all_clear, raise_alarm
+from adapter.flow.parts import Parts
+
+STOP_WITHIN_S = 10.0
+
+
+def poll_tenant(parts: Parts, tenant: TenantSettings) -> int:
+    """Fetch what is unread for a tenant and carry each message as far as it goes."""
+    return fetch.poll(parts, tenant, lambda row: inbound.receive(parts, row))
+
+
+def jobs(parts: Parts) -> dict[str, tuple[float, Callable[[], object]]]:
+    """Name -> (interval in seconds, what to do)."""
+    every = parts.settings.worker
+    found: dict[str, tuple[float, Callable[[], object]]] = {
+        "dispatch": (every.dispatch_every_s, lambda: dispatch.dispatch(parts)),
+        "status": (every.status_every_s, lambda: receipts.poll_status(parts)),
+        "resume": (every.poll_every_s, lambda: inbound.resume(parts)),
+        "overdue": (every.overdue_every_s, lambda: watch.find_overdue(parts)),
+        "housekeeping": (every.housekeeping_every_s, lambda: keep_house(parts)),
+    }
+    for tenant in parts.settings.tenant:
+        found[f"poll:{tenant.name}"] = (every.poll_every_s, partial(poll_tenant, parts, tenant))
+    return found
+
+
+def keep_house(parts: Parts) -> int:
+    watch.close_incidents(parts)
+    return watch.keep_house(parts)
+
+
+def run_job(parts: Parts, name: str, job: Callable[[], object]) -> object:
+    """One run of a job. Whatever goes wrong is an alarm; the loop goes on."""
+    try:
+        result = job()
+    except AdapterError as error:
+        parts.log.error("job failed", extra={"job": name, "code": error.code})
+        _tell(parts, name, error.code)
+        return None
+    except Exception as error:  # noqa: BLE001  # a defect of ours must not stop the other jobs
+        parts.log.error("job failed", extra={"job": name, "code": type(error).__name__})
+        _tell(parts, name, type(error).__name__)
+        return None
+    _tell(parts, name, None)
+    return result
+
+
+def _tell(parts: Parts, name: str, code: str | None) -> None:
+    try:
+        if code is None:
+            all_clear(parts, f"job:{name}")
+        else:
+            raise_alarm(parts, f"job:{name}", f"the job {name} failed: {code}")
+    except AdapterError as error:  # the store itself is gone: the log is all we have
+        parts.log.error("alarm not kept", extra={"job": name, "code": error.code})
+
+
+def run_once(parts: Parts) -> dict[str, object]:
+    """One round of everything, in the order that lets a message travel furthest; gives the count of each job."""
+    found = jobs(parts)
+    first = [name for name in found if name.startswith("poll:")]
+    order = ["resume", *first, "dispatch", "status", "overdue", "housekeeping"]
+    return {name: run_job(parts, name, found[name][1]) for name in order}
+
+
+class Service:
+    """The running daemon; ``start`` returns at once, ``stop`` within ten seconds."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._stopped = threading.Event()
+        self._scheduler: Any = None
+
+    def start(self) -> None:
+        from apscheduler.executors.pool import ThreadPoolExecutor
+        from apscheduler.schedulers.background import BackgroundScheduler
+        from apscheduler.triggers.interval import IntervalTrigger
+
+        found = jobs(self._parts)
+        pools = {_pool(name): ThreadPoolExecutor(1) for name in found}
+        self._scheduler = BackgroundScheduler(timezone="UTC", executors={"default": ThreadPoolExecutor(1), **pools})
+        for name, (interval_s, job) in found.items():
+            self._scheduler.add_job(
+                run_job,
+                IntervalTrigger(seconds=interval_s, jitter=min(5.0, interval_s / 5), timezone="UTC"),
+                args=(self._parts, name, job),
+                id=name,
+                executor=_pool(name),
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=None,
+                next_run_time=_soon(self._parts),
+            )
+        self._scheduler.start()
+        self._parts.log.info("started", extra={"jobs": len(found)})
+
+    def wake(self, name: str = "dispatch") -> None:
+        """Run a job now, e.g. after a submit; the interval is only the safety net."""
+        if self._scheduler is not None and self._scheduler.get_job(name) is not None:
+            self._scheduler.modify_job(name, next_run_time=_soon(self._parts))
+
+    def stop(self) -> bool:
+        """No new runs; calls in flight get their time. True when all ended; rows of the rest become *unknown* later."""
+        if self._scheduler is None:
+            return True
+        self._scheduler.pause()
+        ender = threading.Thread(target=self._scheduler.shutdown, kwargs={"wait": True}, daemon=True)
+        ender.start()
+        ender.join(self._parts.settings.worker.stop_calls_within_s)
+        ended = not ender.is_alive()
+        self._parts.log.info("stopped", extra={"clean": ended})
+        return ended
+
+    def wait(self) -> None:
+        """Until a signal asks to stop."""
+        self._stopped.wait()
+
+    def ask_to_stop(self, *_: object) -> None:
+        self._stopped.set()
+
+
+def _pool(name: str) -> str:
+    return name.replace(":", "-")
+
+
+def _soon(parts: Parts) -> Any:
+    del parts
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC)  # the scheduler's own clock; what is due is judged by the handed-in one
+
+
+def run(parts: Parts) -> None:
+    """Run until SIGTERM or SIGINT, then stop within ten seconds. Call from the main thread."""
+    service = Service(parts)
+    signal.signal(signal.SIGTERM, service.ask_to_stop)
+    signal.signal(signal.SIGINT, service.ask_to_stop)
+    service.start()
+    service.wait()
+    if not service.stop():
+        # A call outlasted its time. Its row stays *sending*; the next start finds it unknown and waits for proof (P2).
+        parts.log.warning("stopped with calls in flight")
+        parts.store.close()
+        os._exit(0)
