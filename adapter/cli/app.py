@@ -1,6 +1,6 @@
-"""The command table, the options that all commands share, and what an error becomes: a line on stderr and an exit code.
+"""The command table, the shared options, and what an error becomes: a line on stderr and an exit code.
 
-Exit codes: 0 all is well, 1 something was refused or needs attention, 2 wrong use or settings, 3 the world outside failed.
+Exit codes: 0 all is well, 1 something was refused or needs attention, 2 wrong use or settings, 3 the world failed.
 """
 
 from __future__ import annotations
@@ -126,7 +126,9 @@ def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 @click.option("--config", metavar="FILE", envvar="ADAPTER_CONFIG", help="Settings file; default: $ADAPTER_CONFIG.")
 @click.option("--log", type=click.Choice(["json", "text"]), default="json", help="Form of the logs on stderr.")
 @click.option("--level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Log level.")
-@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version.")
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version."
+)
 @click.pass_context
 def app(ctx: click.Context, config: str | None, log: str, level: str) -> None:
     """Send, receive and follow up Norwegian health messages: referrals, dialogue messages and receipts."""

@@ -23,7 +23,7 @@ def json_line(record: Mapping[str, object]) -> None:
 
 
 def table(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str]) -> None:
-    """Rows as a table; ``columns`` maps field to heading. Rich draws it on a terminal; elsewhere it is tab-separated."""
+    """Rows as a table, tab-separated unless stdout is a terminal; ``columns`` maps field to heading."""
     if sys.stdout.isatty():
         _rich_table(rows, columns)
         return
@@ -62,7 +62,7 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def progress(items: Iterable[T], label: str, total: int | None = None, *, quiet: bool = False) -> Iterator[Iterable[T]]:
+def progress(items: Sequence[T], label: str, *, quiet: bool = False) -> Iterator[Iterable[T]]:
     """Go through ``items`` with a bar on stderr; no bar when stderr is no terminal or ``quiet``."""
     if quiet or not sys.stderr.isatty():
         yield items
@@ -70,7 +70,7 @@ def progress(items: Iterable[T], label: str, total: int | None = None, *, quiet:
     from rich.console import Console
     from rich.progress import track
 
-    yield track(items, description=label, total=total, console=Console(stderr=True), transient=True)
+    yield track(items, description=label, console=Console(stderr=True), transient=True)
 
 
 def findings(found: Sequence[Mapping[str, object]]) -> None:
@@ -78,7 +78,10 @@ def findings(found: Sequence[Mapping[str, object]]) -> None:
     for finding in found:
         severity = str(finding["severity"])
         place = "".join(
-            [f" {finding['path']}" if finding.get("path") else "", f" line {finding['line']}" if finding.get("line") else ""]
+            [
+                f" {finding['path']}" if finding.get("path") else "",
+                f" line {finding['line']}" if finding.get("line") else "",
+            ]
         )
         head = click.style(f"{severity:7}", fg=COLOURS.get(severity))
         click.echo(f"  {head} {finding['rule']}{place}: {finding['text']}")
@@ -86,13 +89,13 @@ def findings(found: Sequence[Mapping[str, object]]) -> None:
 
 def write_bytes(content: bytes, out: str | None, stdout: IO[bytes] | None = None) -> None:
     """To a file (0600: it may hold a patient's letter, P21), or to stdout when ``out`` is None or '-'."""
-    if out in (None, "-"):
-        stream = stdout or click.get_binary_stream("stdout")
+    if out is None or out == "-":
+        stream = sys.stdout.buffer if stdout is None else stdout
         stream.write(content)
         stream.flush()
         return
     import os
 
-    handle = os.open(str(out), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(content)

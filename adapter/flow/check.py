@@ -1,7 +1,7 @@
 """The check of one document: what it is, whether it is sound, and what its sender must be told.
 
-``adapter check`` runs it offline and the inbound journey runs it on what it fetched; the steps are the same. Nothing is
-stored, sent or asked of the network, except revocation when the caller's trust says so.
+``adapter check`` runs it offline, and both journeys run it: on what was fetched, and on what is about to be sent.
+Nothing is stored, sent or asked of the network, except revocation when the caller's trust says so.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from adapter import xmlio
 from adapter.documents import read_facts, unwrap
 from adapter.errors import Finding, Severity, SignatureError, UnreadableError, UnsupportedError
-from adapter.model.document import Facts, Family
-from adapter.model.process import apprec_version
+from adapter.model.document import Facts
 from adapter.validation.judgement import Judgement, judge
+from adapter.validation.report import unreadable
 from adapter.validation.rulebook import check_rules
 from adapter.validation.schema import check_schema
 from adapter.validation.subject import RuleContext
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from adapter.security.trust import TrustVerdict
     from adapter.security.xmldsig import Verified
 
-ABSENT, VALID, INVALID, UNTRUSTED = "absent", "valid", "invalid", "untrusted"
+ABSENT, INVALID = "absent", "invalid"
 _SIGNATURE = "{http://www.w3.org/2000/09/xmldsig#}Signature"
+_SOURCE = "W3C XML Signature 1.1; HIS 80601:2006"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,11 @@ class CheckContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """The outcome. ``root`` is the tree that everything after may read: the signed element where a signature holds."""
+    """The outcome. ``root`` is the tree that everything after may read: the signed element where a signature holds.
+
+    ``schema_findings`` are ungraded, None where there is no schema for the kind; ``findings`` are all that count.
+    ``signature_status`` is valid, invalid, untrusted or absent. ``facts`` None: the document could not be read.
+    """
 
     root: Element | None
     facts: Facts | None
@@ -51,44 +56,39 @@ class Checked:
     signature_status: str
     findings: tuple[Finding, ...]
     judgement: Judgement
+    readable: bool = True
     verified: Verified | None = None
     trust: TrustVerdict | None = None
-
-    @property
-    def schema_valid(self) -> bool | None:
-        """None when there is no schema for the kind, or nothing to read."""
-        return None if self.schema_findings is None else not self.schema_findings
 
 
 def check_document(data: bytes | Element, context: CheckContext, *, at: datetime) -> Checked:
     """Check bytes (or an already parsed tree) at the time ``at`` (aware). Never raises for anything in the document."""
-    # 1. Parse: the guarded parser, or nothing.
-    # 2. Unwrap: look through NAV's envelope; more than one message in it is refused.
+    # 1. Parse with the guarded parser, and look through NAV's wrapper.
     try:
         root = unwrap(xmlio.parse(data) if isinstance(data, bytes) else data)
     except (UnreadableError, UnsupportedError) as error:
-        return _unread(error)
-    # 3. Schema, on the document as it came: its Signature is part of it.
+        return _unread(error, context)
+    # 2. Schema, on the document as it came: its Signature is part of it.
     schema_findings = check_schema(root, directory=context.schema_directory)
-    # 4. Signature: from here on only what it covers is read.
+    # 3. Signature: from here on only what it covers is read.
     signatures = sum(1 for _ in root.iter(_SIGNATURE))
-    signed = _verify(root, context) if signatures else None
-    verified, fault = signed if signed is not None else (None, None)
+    verified, fault = _verify(root, context) if signatures else (None, None)
     covered = verified.root if verified is not None else root
-    # 5. Facts.
+    # 4. Facts.
     facts = replace(read_facts(covered), signatures=signatures)
-    # 6. Signer: ours to trust?
-    trust = context.trust(verified, facts) if verified is not None and context.trust is not None else None
-    signature_findings = _signature_findings(fault, verified, trust)
-    # 7. Rules.
+    # 5. Signer: ours to trust?
+    trust = _judge_signer(verified, facts, context, at) if verified is not None else None
+    signature_findings = _broken(fault) if fault is not None else trust.findings if trust is not None else ()
+    # 6. Rules; the schema's findings come back graded (P11).
     graded = check_rules(covered, facts, schema_findings, replace(context.rules, now=at))
-    # 8. Judge: one verdict, and the receipt that it asks for.
-    judgement = judge(facts, graded, signature_findings=signature_findings)
+    # 7. Judge: one verdict, and the receipt that it asks for.
+    direction = context.rules.direction
+    judgement = judge(facts, graded, signature_findings=signature_findings, direction=direction)
     return Checked(
         root=covered,
         facts=facts,
         schema_findings=None if schema_findings is None else tuple(schema_findings),
-        signature_status=_status(signatures, fault, trust),
+        signature_status=trust.status if trust is not None else INVALID if fault is not None else ABSENT,
         findings=(*graded, *signature_findings),
         judgement=judgement,
         verified=verified,
@@ -96,15 +96,8 @@ def check_document(data: bytes | Element, context: CheckContext, *, at: datetime
     )
 
 
-def _unread(error: UnreadableError | UnsupportedError) -> Checked:
-    finding = Finding(
-        rule=error.code,
-        severity=Severity.ERROR,
-        text=error.text,
-        apprec=error.apprec,
-        path=error.where,
-        line=getattr(error, "line", None),
-    )
+def _unread(error: UnreadableError | UnsupportedError, context: CheckContext) -> Checked:
+    finding = unreadable(error, context.rules.lang)
     return Checked(
         root=None,
         facts=None,
@@ -112,11 +105,12 @@ def _unread(error: UnreadableError | UnsupportedError) -> Checked:
         signature_status=ABSENT,
         findings=(finding,),
         judgement=judge(None, [finding]),
+        readable=isinstance(error, UnsupportedError),
     )
 
 
 def _verify(root: Element, context: CheckContext) -> tuple[Verified | None, SignatureError | None]:
-    from adapter.security import xmldsig  # cryptography is heavy and most messages carry no signature
+    from adapter.security import xmldsig  # cryptography is heavy, and most messages carry no signature
 
     try:
         return xmldsig.verify(root, allow_sha1=context.allow_sha1), None
@@ -124,49 +118,24 @@ def _verify(root: Element, context: CheckContext) -> tuple[Verified | None, Sign
         return None, error
 
 
-def _signature_findings(
-    fault: SignatureError | None, verified: Verified | None, trust: TrustVerdict | None
-) -> tuple[Finding, ...]:
-    if fault is not None:
-        text = fault.text
-        return (Finding(rule="S01", severity=Severity.ERROR, text=text, apprec=fault.apprec, path=fault.where),)
-    if verified is None:
-        return ()
-    if trust is None:
-        text = "the signature is sound, but no trusted roots were given to judge its signer"
-        return (*verified.warnings, Finding(rule="P17", severity=Severity.WARNING, text=text))
-    return (*verified.warnings, *trust.findings)
+def _judge_signer(verified: Verified, facts: Facts, context: CheckContext, at: datetime) -> TrustVerdict:
+    if context.trust is not None:
+        return context.trust(verified, facts)
+    from adapter.config import Revocation
+    from adapter.security.trust import TrustPolicy, judge_signer
+
+    policy = TrustPolicy(revocation=Revocation.OFF)
+    return judge_signer(verified, gen_date=read_time(facts.gen_date), fetched_at=at, roots=(), policy=policy)
 
 
-def _status(signatures: int, fault: SignatureError | None, trust: TrustVerdict | None) -> str:
-    if signatures == 0:
-        return ABSENT
-    if fault is not None:
-        return INVALID
-    return trust.status if trust is not None else UNTRUSTED
+def _broken(fault: SignatureError) -> tuple[Finding, ...]:
+    text, where = fault.text, fault.where
+    return (Finding(rule="S01", severity=Severity.ERROR, text=text, apprec=fault.apprec, path=where, source=_SOURCE),)
 
 
-def report(file: str, checked: Checked, direction: str) -> dict[str, object]:
-    """The JSON record of ``adapter check`` (kept stable; see the README)."""
-    facts = checked.facts
-    return {
-        "file": file,
-        "readable": facts is not None,
-        "kind": facts.kind if facts else None,
-        "version": facts.version if facts else None,
-        "msg_type": facts.msg_type if facts else None,
-        "msg_id": facts.msg_id if facts else None,
-        "schema_valid": checked.schema_valid,
-        "signature": checked.signature_status if facts else None,
-        "verdict": checked.judgement.verdict,
-        "apprec": _receipt(checked) if direction == "in" else None,
-        "findings": [finding.as_json() for finding in checked.findings],
-    }
-
-
-def _receipt(checked: Checked) -> dict[str, object] | None:
-    status, facts = checked.judgement.status, checked.facts
-    if status is None or facts is None or facts.family is Family.APPREC:
+def read_time(written: str | None) -> datetime | None:
+    """GenDate as a time (naive: Norwegian), None when it is missing or has another form."""
+    try:
+        return datetime.fromisoformat(written.strip()) if written else None
+    except ValueError:
         return None
-    errors = [{"code": error.code, "system": error.system, "text": error.shown} for error in checked.judgement.errors]
-    return {"version": apprec_version(facts.namespace), "status": status.value, "errors": errors}

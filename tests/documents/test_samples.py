@@ -48,7 +48,7 @@ def test_every_built_document_reads_back_as_what_it_is(file: Path) -> None:
     facts = read_facts(parse(document(file)))
     assert facts.msg_type == message.msg_type
     assert facts.sender is not None
-    assert str(message.sender) == facts.sender.her_id(2)
+    assert str(message.sender) == (facts.sender.her_id(2) or facts.sender.her_id(1))
     assert len(facts.attachments) == len(message.attachments)
     assert len(facts.copies) == len(message.copies)
 
