@@ -2,7 +2,21 @@
 
 from adapter.simulator.deviations import DEVIATIONS
 from adapter.simulator.faults import FAULTS, Faults
+from adapter.simulator.folder import write_folder
 from adapter.simulator.partners import BEHAVIOURS
-from adapter.simulator.simulation import Simulation, Tenant, VirtualClock, start
+from adapter.simulator.serving_alone import serve_forever
+from adapter.simulator.simulation import LIVELY_PARTS, Simulation, Tenant, VirtualClock, start
 
-__all__ = ["BEHAVIOURS", "DEVIATIONS", "FAULTS", "Faults", "Simulation", "Tenant", "VirtualClock", "start"]
+__all__ = [
+    "BEHAVIOURS",
+    "DEVIATIONS",
+    "FAULTS",
+    "LIVELY_PARTS",
+    "Faults",
+    "Simulation",
+    "Tenant",
+    "VirtualClock",
+    "serve_forever",
+    "start",
+    "write_folder",
+]

@@ -209,6 +209,7 @@ class Letter:
     heading: str | None = None
     contact: tuple[str, str] | None = None  # family and given name of the responsible person
     document_id: str | None = None
+    question: xmlio.Element | None = None  # the question that a 1.0 answer repeats
 
 
 def write_letter(
@@ -229,19 +230,51 @@ def write_letter(
         references = _add(head, "ConversationRef")
         _add(references, "RefToParent", conversation[0])
         _add(references, "RefToConversation", conversation[1])
-    for role, party in (("Sender", _party_element(original, author)), ("Receiver", _party_element(original, None))):
-        element = _add(head, role)
-        organisation = child(party, "Organisation")
-        if organisation is not None:
-            element.append(copy.deepcopy(organisation))
-    patient = child(original.root, "MsgInfo", "Patient")
-    if patient is not None:
-        head.append(copy.deepcopy(patient))
+    _organisation(_add(head, "Sender"), original, author)
+    _organisation(_add(head, "Receiver"), original, None)
+    _patient(head, original)
     reference = _add(_add(root, "Document"), "RefDoc")
     _add(reference, "MsgType", V="XML", DN="XML-instans")
     content = _add(reference, "Content")
     content.append(_dialogue(letter))
     return xmlio.serialise(root)
+
+
+def _organisation(role: xmlio.Element, original: Envelope, her_id: int | None) -> None:
+    """The party as MsgHead has it: copied, or made from the HCP form."""
+    organisation = child(_party_element(original, her_id), "Organisation")
+    if organisation is not None:
+        role.append(copy.deepcopy(organisation))
+        return
+    parent = role
+    for kind, unit in _units_of(original, her_id):
+        person = kind == "HCPerson"
+        parent = _add(parent, "HealthcareProfessional" if person else "Organisation")
+        _add(parent, "FamilyName" if person else "OrganisationName", unit.name or "-")
+        for value, id_type in unit.ids:
+            ident = _add(parent, "Ident")
+            _add(ident, "Id", value)
+            _add(ident, "TypeId", V=id_type, S=oid(8116 if person else 9051), DN=_KIND_NAMES.get(id_type, id_type))
+
+
+def _patient(head: xmlio.Element, original: Envelope) -> None:
+    patient = child(original.root, "MsgInfo", "Patient")
+    if patient is not None:
+        head.append(copy.deepcopy(patient))
+        return
+    patient = child(original.root, "ServReq", "Patient")
+    number = text(patient, "OffId")
+    if patient is None or number is None:
+        return
+    family, _, given = (text(patient, "Name") or "-").partition(",")
+    made = _add(head, "Patient")
+    _add(made, "FamilyName", family.strip())
+    if given.strip():
+        _add(made, "GivenName", given.strip())
+    ident = _add(made, "Ident")
+    _add(ident, "Id", number)
+    kind = text(patient, "TypeOffId") or "FNR"
+    _add(ident, "TypeId", V=kind, S=oid(8116), DN=_KIND_NAMES.get(kind, kind))
 
 
 def _dialogue(letter: Letter) -> xmlio.Element:
@@ -261,6 +294,8 @@ def _dialogue(letter: Letter) -> xmlio.Element:
     _add(note, "TekstNotatInnhold", letter.words)
     if letter.document_id:
         _add(note, "DokIdNotat", letter.document_id)
+    if letter.question is not None:
+        note.append(letter.question)
     if letter.contact:
         _responsible(note, letter.contact)
     return root

@@ -9,7 +9,7 @@ from typing import Any
 from adapter.simulator.proofs import ProofError, ProofJudge, TokenJudge
 from adapter.simulator.serving import Request, Response
 
-MODES = ("strict", "any", "off")  # full DPoP; any Authorization header; none asked for
+MODES = ("strict", "any", "plain")  # full DPoP; any Authorization header; none, as the description has it
 
 
 class Refusal(Exception):
@@ -42,7 +42,7 @@ def invalid(*details: str, code: int = 1000) -> Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: the organisation of the token; None acts for everybody (modes ``any`` and ``off``)."""
+    """Who calls: the organisation of the token; None acts for everybody (modes ``any`` and ``plain``)."""
 
     organisation_number: str | None
     client_id: str = ""
@@ -58,7 +58,7 @@ class Gate:
 
     def judge(self, request: Request) -> Caller:
         """The caller; raises Refusal 401."""
-        if self.mode == "off":
+        if self.mode == "plain":
             return Caller(None)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if self.mode == "any":

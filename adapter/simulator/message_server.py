@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pybase64
 
@@ -17,12 +16,11 @@ from adapter.simulator.answers import write_apprec
 from adapter.simulator.faults import Faults
 from adapter.simulator.gate import Caller, Gate, Owner, Refusal, check_version_headers, invalid
 from adapter.simulator.inputs import errors_of, flag, her_id_of, json_body, one, overrides_of
-from adapter.simulator.postoffice import WRITTEN_BY_SERVER, Delivery, PostOffice, Stored
+from adapter.simulator.postoffice import WRITTEN_BY_SERVER, Delivery, PostOffice, Stored, local_time
 from adapter.simulator.serving import Request, Response, Site
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _STATUS = {"ok": "1", "1": "1", "rejected": "2", "2": "2", "okerrorinmessagepart": "3", "3": "3"}
-OSLO = ZoneInfo("Europe/Oslo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,11 +332,6 @@ class MessageServer(Site):
             overrides=overrides,
             source_system=WRITTEN_BY_SERVER,
         )
-
-
-def local_time(when: datetime) -> datetime:
-    """Norwegian local time without zone, as documents have it."""
-    return when.astimezone(OSLO).replace(tzinfo=None)
 
 
 def _message(stored: Stored, row: Delivery | None, metadata: bool) -> dict[str, Any]:

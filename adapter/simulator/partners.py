@@ -8,7 +8,7 @@ seen before or after the sender has noted its own POST, as on a real network.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from adapter.codes import Coded
 from adapter.errors import SettingsError
@@ -26,6 +26,7 @@ BEHAVIOURS: dict[str, str] = {
     "apprec contradictory": "a positive AppRec, then a negative one",
     "apprec late": "the AppRec comes so many seconds later: apprec late 86400",
     "silent": "acknowledged by the transport, never an AppRec",
+    "refuse repeats": "a MsgId that came before is rejected (otherwise it is acknowledged and passed over in silence)",
     "duplicate": "the partner's business answer is delivered twice with the same MsgId and bytes",
     "garbage": "besides the rest, bytes that are no XML come into the sender's inbox",
     "reply": "after the AppRec, the business answer that fits the message",
@@ -33,6 +34,7 @@ BEHAVIOURS: dict[str, str] = {
     "ask": "NAV: a question about the patient after the AppRec",
     "remind": "NAV: the question, and a reminder so many seconds later: remind 86400",
 }
+REPEATED = "Duplikat! Meldingen er mottatt før og skal ikke sendes på nytt."
 _NUMBERS = {"ack late", "apprec late", "remind"}
 
 
@@ -107,6 +109,7 @@ class Partners:
     answerers: dict[int, Answerer]
     judges: dict[int, Callable[[Stored, Delivery], list[tuple[str, str]] | None]]
     by_message: dict[tuple[int, str], Script]
+    _known: set[tuple[int, int | None, str]] = field(default_factory=set)
 
     def arrived(self, stored: Stored, delivery: Delivery) -> None:
         """A message came for a receiver. One without a script has its own system: it just becomes visible."""
@@ -128,6 +131,12 @@ class Partners:
             self.office.inject(b"\x00\xff this is no message \x00", stored.sender, sender=delivery.receiver)
         if stored.is_apprec or stored.envelope is None:
             return
+        known = (delivery.receiver, stored.sender, (stored.msg_id or stored.id).lower())
+        if known in self._known and "judge" not in script.extras:
+            if "refuse repeats" in script.extras:
+                self.write_receipt(stored, delivery.receiver, "2", (("X99", REPEATED),))
+            return
+        self._known.add(known)
         self.office.later(script.apprec_after_s, lambda: self._answer(stored, delivery, script))
 
     def _answer(self, stored: Stored, delivery: Delivery, script: Script) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from adapter.model.wire import Clock, IdSource
 from adapter.simulator.addressing import Envelope, read_envelope, when
@@ -271,6 +272,13 @@ class PostOffice:
 
 WRITTEN_BY_SERVER = "simulated message server, v2"
 STATUS_NAMES = {"1": "Ok", "2": "Rejected", "3": "OkErrorInMessagePart"}
+
+OSLO = ZoneInfo("Europe/Oslo")
+
+
+def local_time(when: datetime) -> datetime:
+    """Norwegian local time without zone, as documents have it."""
+    return when.astimezone(OSLO).replace(tzinfo=None)
 
 
 def _entry(stored: Stored, injected: bool) -> LedgerEntry:

@@ -18,18 +18,30 @@ from joserfc.jwk import ECKey, KeyParameters, RSAKey
 from adapter.errors import SettingsError
 from adapter.model.wire import Clock
 from adapter.simulator import world as place
+from adapter.simulator.admin import add_admin
 from adapter.simulator.deviations import read_deviations
 from adapter.simulator.faults import Faults
 from adapter.simulator.gate import MODES, Gate
 from adapter.simulator.helseid import Client, HelseId
+from adapter.simulator.keys import KeySet, certificate_entry, make_keys
 from adapter.simulator.message_server import Directory, MessageServer
+from adapter.simulator.nav import Nav
 from adapter.simulator.partners import Partners, read_script
 from adapter.simulator.postoffice import LedgerEntry, PostOffice, ReceiptEntry
 from adapter.simulator.proofs import ProofJudge
+from adapter.simulator.register import Register
+from adapter.simulator.replies import Letters, Replies
 from adapter.simulator.serving import Listener
 from adapter.simulator.world import TenantSpec, World
 
 EDI_SCOPE, REGISTER_SCOPE = "nhn:msh/api", "nhn:cp-api/access-v2-dpop"
+
+
+LIVELY_PARTS: Mapping[int, tuple[str, ...]] = {
+    place.GRANLI_FRISKLIV: ("apprec ok", "reply"),
+    place.BEKKELIA_GP: ("apprec ok", "reply"),
+    place.BEKKELIA_DOCTOR: ("apprec ok", "reply"),
+}  # partners that also write back, for ``adapter simulate`` and the demo
 
 
 class VirtualClock:
@@ -124,7 +136,10 @@ class Simulation:
         deviations: frozenset[str],
         limit_bytes: int,
         ids: Callable[[], str],
+        port: int,
+        parts: Mapping[int, Sequence[str]] | None,
     ) -> None:
+        self.navs: dict[int, Nav] = {}
         self.clock = clock
         self.world = world
         self.faults = faults
@@ -136,11 +151,43 @@ class Simulation:
         self.edi.now = token_clock
         self.partners = Partners(self.office, self.edi.write_receipt, {}, {}, {}, {})
         self.office.arrived = self.partners.arrived
-        self._listeners = [Listener(self.helseid), Listener(self.edi)]
+        self.register = Register(world, faults)
+        self.register.now = token_clock
+        self._listeners = [Listener(self.helseid), Listener(self.edi, port), Listener(self.register)]
         self.edi.gate = Gate(mode, self.helseid.token_judge(EDI_SCOPE), ProofJudge(token_clock))
-        for unit in world.units.values():
-            if unit.reachable and not any(unit.her_id in tenant.her_ids for tenant in self.tenants.values()):
-                self.script(unit.her_id, "ack now", "apprec ok")
+        self.register.gate = Gate(mode, self.helseid.token_judge(REGISTER_SCOPE), ProofJudge(token_clock))
+        world.certificate_of = self._certificate_of
+        self._cast(parts or {})
+        add_admin(self.edi, self)
+
+    def _cast(self, parts: Mapping[int, Sequence[str]]) -> None:
+        """Give every reachable party that is none of our tenants its usual part."""
+        letters = Letters(self.office)
+        replies = Replies(letters)
+        ours = {her_id for tenant in self.tenants.values() for her_id in tenant.her_ids}
+        for unit in self.world.units.values():
+            if not unit.reachable or unit.her_id in ours:
+                continue
+            if unit.agreement and unit.agreement.get("nav"):
+                nav = Nav(self.office, lambda: self.keys, letters, unit.agreement.get("process_names") != "nav-emottak")
+                self.navs[unit.her_id] = nav
+                self.partners.judges[unit.her_id] = nav.judge
+                self.partners.answerers[unit.her_id] = nav.answer
+                self.script(unit.her_id, *parts.get(unit.her_id, ("judge",)))
+            else:
+                self.partners.answerers[unit.her_id] = replies.answer
+                self.script(unit.her_id, *parts.get(unit.her_id, ("apprec ok",)))
+
+    @property
+    def keys(self) -> KeySet:
+        """The tenants' signing keys and their CA, made when first asked for."""
+        return make_keys(tuple(tenant.spec for tenant in self.tenants.values()))
+
+    def _certificate_of(self, level1: int) -> Mapping[str, Any] | None:
+        for tenant in self.tenants.values():
+            if tenant.spec.level1 == level1:
+                return certificate_entry(self.keys.companies[tenant.name].certificate)
+        return None
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -172,6 +219,20 @@ class Simulation:
     def helseid_issuer(self) -> str:
         return self.helseid.url
 
+    @property
+    def register_url(self) -> str:
+        return self.register.url
+
+    def urls(self) -> dict[str, Any]:
+        """All addresses, as ``adapter simulate`` prints them."""
+        return {
+            "edi_url": self.edi_url,
+            "helseid_issuer": self.helseid_issuer,
+            "register_url": self.register_url,
+            "admin_url": f"{self.edi_url}/_simulator",
+            "environment": self.environment,
+        }
+
     def address_book(self) -> dict[str, Any]:
         """The address book file as plain JSON."""
         return self.world.address_book()
@@ -185,6 +246,16 @@ class Simulation:
             self.partners.scripts[receiver] = script
         else:
             self.partners.by_message[(receiver, msg_id.lower())] = script
+
+    def set_faults(self, plan: Mapping[str, Sequence[Sequence[object]]]) -> None:
+        """Replace the plan of faults; ``{}`` ends them."""
+        self.faults.set_plan(plan)
+
+    def advance(self, seconds: float) -> str:
+        """Let the virtual clock go on; raises SettingsError when the simulation runs by the machine's clock."""
+        if not isinstance(self.clock, VirtualClock):
+            raise SettingsError("the simulation runs by the machine's clock", cure="start it with a VirtualClock")
+        return self.clock.advance(seconds).isoformat()
 
     # -- what the tests see -------------------------------------------------------------------------------------------
 
@@ -209,6 +280,13 @@ class Simulation:
         """The AppRecs that passed, all or for one MsgId."""
         self.office.run_due()
         return [entry for entry in self.office.receipts if msg_id is None or _same(entry.original_msg_id, msg_id)]
+
+    def ledger_json(self, since: int = 0) -> list[dict[str, Any]]:
+        """The ledger from an index on, as the admin API gives it."""
+        return [entry.as_json() for entry in self.ledger[since:]]
+
+    def receipts_json(self, msg_id: str | None = None) -> list[dict[str, Any]]:
+        return [entry.as_json() for entry in self.receipts(msg_id)]
 
     def statuses(self, msg_id: str) -> list[dict[str, Any]]:
         """Transport state and AppRec status by receiver, over all POSTs of that MsgId."""
@@ -251,11 +329,14 @@ def start(
     world: World | None = None,
     tenants: Sequence[TenantSpec] = place.TENANTS,
     ids: Callable[[], str] | None = None,
+    port: int = 0,
+    parts: Mapping[int, Sequence[str]] | None = None,
 ) -> Simulation:
-    """Start a simulation on free loopback ports.
+    """Start a simulation on free loopback ports (``port``: that of the message server, 0 takes a free one).
 
-    ``mode``: strict (full DPoP), any (an Authorization header), off. ``clock`` drives late behaviours and dates;
-    ``token_clock`` (seconds since 1970) drives tokens and proofs. ``faults`` is a plan for ``seed``, or a Faults.
+    ``mode``: strict (full DPoP), any (some Authorization header), plain (none). ``clock`` drives late behaviours and
+    dates; ``token_clock`` (seconds since 1970) drives tokens and proofs. ``faults`` is a plan for ``seed``, or a
+    Faults. ``parts``: behaviours by HER-id in place of the usual ones ("apprec ok", NAV: "judge").
     """
     if mode not in MODES:
         raise SettingsError("there is no such mode", where="mode", cure=f"one of: {', '.join(MODES)}")
@@ -269,6 +350,8 @@ def start(
         deviations=read_deviations(deviations),
         limit_bytes=limit_bytes,
         ids=ids or (lambda: str(uuid.uuid4())),
+        port=port,
+        parts=parts,
     )
     simulation.run()
     return simulation

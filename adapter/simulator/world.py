@@ -6,7 +6,7 @@ under the HER-ids that its public code uses in tests, because the process table 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -255,7 +255,8 @@ class World:
     def __init__(self, units: tuple[Unit, ...] = UNITS, municipalities: Mapping[str, int] = MUNICIPALITIES) -> None:
         self.units = {unit.her_id: unit for unit in units}
         self.municipalities = dict(municipalities)
-        self.certificates: dict[int, Any] = {}  # level 1 HER-id -> DER of its signing certificate
+        # level 1 HER-id -> its signing certificate in the register's shape; asked late because keys are made late
+        self.certificate_of: Callable[[int], Mapping[str, Any] | None] = lambda her_id: None
 
     def top(self, her_id: int) -> Unit | None:
         """The level 1 unit of a HER-id."""
@@ -278,7 +279,7 @@ class World:
             "environment": "test",
             "generatedAt": "2026-01-01T00:00:00Z",
             "source": {"kind": "simulator", "lastSequenceNumber": len(self.units)},
-            "municipalities": dict(self.municipalities),
+            "municipalities": {"dated": "2026-01-01", **self.municipalities} if self.municipalities else {},
             "parties": [self.party(her_id, own=True) for her_id in self.units],
         }
 
@@ -312,6 +313,8 @@ class World:
         if own:
             if unit.agreement is not None:
                 plain["_agreement"] = dict(unit.agreement)
+            if unit.person is not None:
+                plain["_person"] = {"familyName": unit.person[0], "givenName": unit.person[1]}
             if brief is not None:
                 plain["_certificates"] = {"signing": brief, "encryption": None}
         return plain
@@ -319,7 +322,7 @@ class World:
     def certificate(self, her_id: int) -> dict[str, Any] | None:
         """The current signing certificate with its value, or None."""
         top = self.top(her_id)
-        found = self.certificates.get(top.her_id) if top else None
+        found = self.certificate_of(top.her_id) if top else None
         return dict(found) if found is not None else None
 
     def _organisation(self, unit: Unit) -> dict[str, Any]:
