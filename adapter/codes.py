@@ -57,7 +57,7 @@ def codes_of(system: str | int) -> dict[str, str]:
 class Coded:
     """A coded value: code, list number (None when the field fixes it), name, and free text instead of a code."""
 
-    code: str | None
+    code: str | None = None
     system: str | None = None
     name: str | None = None
     text: str | None = None

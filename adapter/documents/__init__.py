@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from adapter.documents.apprec import build_apprec
     from adapter.documents.attachments import attachment_bytes
+    from adapter.documents.content import read_message, read_theme
     from adapter.documents.facts import read_apprec, read_facts
     from adapter.documents.msghead import build_document
     from adapter.documents.wrapper import Reception, is_wrapper, read_reception, unwrap
@@ -21,7 +22,9 @@ _WHERE = {
     "is_wrapper": "wrapper",
     "read_apprec": "facts",
     "read_facts": "facts",
+    "read_message": "content",
     "read_reception": "wrapper",
+    "read_theme": "content",
     "Reception": "wrapper",
     "unwrap": "wrapper",
 }
@@ -34,7 +37,9 @@ __all__ = [
     "is_wrapper",
     "read_apprec",
     "read_facts",
+    "read_message",
     "read_reception",
+    "read_theme",
     "unwrap",
 ]
 

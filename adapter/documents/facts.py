@@ -72,10 +72,17 @@ def _msghead(root: Element) -> Facts:
         document_id=text(business, body_ns, "DocumentId"),
         service_type=value(business, body_ns, "ServType"),
         priority=value(request, body_ns, "Priority"),
+        theme=coded(_theme(business, body_ns)),
         attachments=tuple(msghead_attachments(root)),
         signatures=_signatures(root),
         business=business,
     )
+
+
+def _theme(business: Element, ns: str) -> Element | None:
+    """TemaKodet of the note, else TypeForesp of the question: what a dialogue message is about."""
+    theme = child(business, ns, "Notat", "TemaKodet")
+    return theme if theme is not None else child(business, ns, "Foresporsel", "TypeForesp")
 
 
 def _business(root: Element) -> Element:

@@ -44,7 +44,8 @@ class Text:
         element.text = value if self._form is None else self._form(value)
 
     def read(self, element: Element) -> object:
-        written = element.text or ""
+        # Markup where only text is foreseen must not hide the text.
+        written = "".join(map(str, element.itertext())) if len(element) else element.text or ""
         if self._parse is None:
             return written
         try:
@@ -88,7 +89,18 @@ def _read_truth(text: str) -> bool:
     raise ValueError
 
 
+class Moment:
+    """A time of the older standards, in @V or (in a few places) as text; read only as it is written."""
+
+    def write(self, element: Element, value: Any) -> None:
+        element.set("V", str(value))
+
+    def read(self, element: Element) -> object:
+        return element.get("V", element.text)
+
+
 STRING = Text()
+MOMENT = Moment()
 DATE_TIME = Text(timestamp)
 DATE = Text(date.isoformat)
 YEAR = Text(str, int)
