@@ -112,6 +112,13 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
 
 
+class _Session(requests.Session):
+    """Without this, requests reads (and unpacks) the whole body of a redirect to prepare for following it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
+
+
 class HttpClient:
     """Calls with limits. Safe to share between threads; ``close`` ends all their sessions."""
 
@@ -143,18 +150,13 @@ class HttpClient:
                     verify=self._verify,
                 )
             except (requests.RequestException, HTTPError, OSError) as error:
-                raise self._silence(error, deadline, sent=body is not None and body.started, safe=safe) from None
+                why = "the call took too long" if deadline.expired else _reason(error)
+                raise _silence(why, unknown=not safe and body is not None and body.started) from None
             with response:
+                if deadline.expired:  # a head that the cut ended looks whole
+                    raise _silence("the call took too long", unknown=not safe)
                 content, broken = self._read(response, deadline)
                 return Answer(response.status_code, CaseInsensitiveDict(response.headers), content, broken)
-
-    def _silence(
-        self, error: Exception, deadline: _Deadline, *, sent: bool, safe: bool
-    ) -> TransportError | UnknownOutcomeError:
-        why = "the call took too long" if deadline.expired else _reason(error)
-        if sent and not safe:
-            return UnknownOutcomeError(f"no answer after bytes were sent: {why}")
-        return TransportError(f"no answer: {why}")
 
     def _read(self, response: requests.Response, deadline: _Deadline) -> tuple[bytes | bytearray, str | None]:
         """The body up to the limit, or nothing and the reason."""
@@ -178,7 +180,7 @@ class HttpClient:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = requests.Session()
+            session = _Session()
             session.trust_env = False
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             session.mount("https://", _Adapter(_POOL_CONNECTIONS, _POOL_CONNECTIONS))
@@ -195,6 +197,12 @@ class HttpClient:
         for session in sessions:
             session.close()
         self._local = threading.local()
+
+
+def _silence(why: str, *, unknown: bool) -> TransportError:
+    if unknown:
+        return UnknownOutcomeError(f"no answer after bytes were sent: {why}")
+    return TransportError(f"no answer: {why}")
 
 
 def _declared(response: requests.Response) -> int:

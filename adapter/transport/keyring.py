@@ -17,7 +17,7 @@ class KeyRing:
     def __init__(self, current: Path, following: Path | None = None) -> None:
         self._current = current
         self._following = following
-        self._loaded: dict[Path, tuple[float, SigningJwk]] = {}
+        self._loaded: dict[Path, tuple[tuple[int, int, int], SigningJwk]] = {}
 
     def current(self) -> SigningJwk:
         """The key in use; raises KeyFileError."""
@@ -33,9 +33,10 @@ class KeyRing:
         from adapter.transport.jose import load_jwk
 
         try:
-            changed = path.stat().st_mtime
+            found = path.stat()
         except OSError:
             raise KeyFileError("the key file is missing", code="KEY.MISSING", where=path.name) from None
+        changed = (found.st_mtime_ns, found.st_size, found.st_ino)
         known = self._loaded.get(path)
         if known is None or known[0] != changed:
             known = (changed, load_jwk(path))

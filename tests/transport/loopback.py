@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -45,6 +46,9 @@ class _Speaker(BaseHTTPRequestHandler):
     server: _Server
 
     def _answer(self) -> None:
+        if self.server.loopback.deaf:
+            self.server.stopping.wait(20)
+            return self._cut()
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         asked = Asked(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
         reply = self.server.loopback.reply_to(asked)
@@ -57,6 +61,8 @@ class _Speaker(BaseHTTPRequestHandler):
             self._drip(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 5000)
         else:
             self._speak(reply)
+
+        return None
 
     do_GET = do_POST = do_PUT = _answer
 
@@ -97,6 +103,10 @@ class _Speaker(BaseHTTPRequestHandler):
         except OSError:
             return
 
+    def setup(self) -> None:
+        self.server.loopback.connections += 1
+        super().setup()
+
     def log_message(self, format: str, *args: Any) -> None:
         return
 
@@ -117,17 +127,23 @@ class _Server(ThreadingHTTPServer):
 class Loopback:
     """``script`` is used up in order; then ``otherwise`` answers everything."""
 
-    def __init__(self, *script: Reply, otherwise: Reply | None = None) -> None:
+    def __init__(self, *script: Reply, otherwise: Reply | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.script = deque(script)
         self.otherwise = otherwise or Reply(status=500)
         self.asked: list[Asked] = []
         self.date: str | None = None
+        self.deaf = False  # never reads what is sent to it
+        self.connections = 0
         self._server = _Server(self)
+        self._scheme = "http"
+        if tls is not None:
+            self._scheme = "https"
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def reply_to(self, asked: Asked) -> Reply:
         self.asked.append(asked)
