@@ -73,11 +73,11 @@ class Shared:
             raise SettingsError("this command needs a settings file", cure=cure)
         return load_settings(self.config)
 
-    def start_logs(self) -> None:
+    def start_logs(self, level: str | None = None) -> None:
         """Logs go to stderr; only commands that do work of their own start them."""
         from adapter import logs
 
-        logs.configure(form=self.log, level=self.level.upper())
+        logs.configure(form=self.log, level=(level or self.level).upper())
 
 
 class LazyGroup(click.Group):

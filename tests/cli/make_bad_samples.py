@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,10 +127,19 @@ def apprec(status: str) -> bytes:
     return DECLARATION + text.encode()
 
 
+def document(name: str) -> bytes:
+    """The bad message, with a MsgId of its own unless the id is the point."""
+    made = MAKERS[name]()
+    if name == "same-id-other-content":
+        return made
+    own = str(uuid.uuid5(uuid.NAMESPACE_URL, f"sample/bad/{name}")).encode()
+    return re.sub(rb"<MsgId>[0-9a-f-]{36}</MsgId>", b"<MsgId>" + own + b"</MsgId>", made)
+
+
 def main() -> None:
     (SAMPLES / "bad").mkdir(exist_ok=True)
-    for name, make in MAKERS.items():
-        (SAMPLES / "bad" / f"{name}.xml").write_bytes(make())
+    for name in MAKERS:
+        (SAMPLES / "bad" / f"{name}.xml").write_bytes(document(name))
 
 
 if __name__ == "__main__":
