@@ -8,6 +8,7 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -41,7 +42,8 @@ DIGESTS = {
     DS + "sha1": "sha1",
 }
 SHA1_NAMES = {DS + "rsa-sha1", DS + "sha1"}
-_MAX_CERTIFICATES = 8
+_MAX_CERTIFICATES, _MAX_CERTIFICATE_CHARS = 8, 20_000
+_X509_DATA, _X509_CERTIFICATE = f"{{{DS}}}X509Data", f"{{{DS}}}X509Certificate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,11 @@ def _parts(element: Element, *names: str) -> list[Element]:
     return children
 
 
+@lru_cache
+def _tags(names: tuple[str, ...]) -> list[str]:
+    return [f"{{{DS}}}{name}" for name in names]
+
+
 def _read_transforms(transforms: Element) -> Form:
     steps = list(transforms)
     if not 1 <= len(steps) <= 2 or any(step.tag != f"{{{DS}}}Transform" for step in steps):
@@ -144,13 +151,22 @@ def _base64(element: Element) -> bytes:
 
 
 def read_certificates(key_info: Element) -> list[x509.Certificate]:
-    found = list(key_info.iterfind(f"{{{DS}}}X509Data/{{{DS}}}X509Certificate"))
+    """The X.509 certificates of KeyInfo in order, at least one, with readable keys; nothing else of it counts."""
+    found = [element for part in key_info.iterchildren(_X509_DATA) for element in part.iterchildren(_X509_CERTIFICATE)]
     if not 1 <= len(found) <= _MAX_CERTIFICATES:
         raise broken(f"KeyInfo must hold the signer's X.509 certificate (at most {_MAX_CERTIFICATES})")
+    texts = [element.text or "" for element in found]
+    if any(len(text) > _MAX_CERTIFICATE_CHARS or len(element) for text, element in zip(texts, found, strict=True)):
+        raise broken("a certificate in KeyInfo is too large")
     try:
-        certificates = [x509.load_der_x509_certificate(_base64(element)) for element in found]
-        for certificate in certificates:
-            certificate.public_key()
+        return [_load_certificate(text) for text in texts]
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise broken("a certificate in KeyInfo cannot be read") from None
-    return certificates
+
+
+@lru_cache(maxsize=256)
+def _load_certificate(text: str) -> x509.Certificate:
+    """A certificate from base64. Kept, because the same partners sign again and a used RSA key is a faster one."""
+    certificate = x509.load_der_x509_certificate(b64decode("".join(text.split()), validate=True))
+    certificate.public_key()
+    return certificate

@@ -65,15 +65,33 @@ def by_signxml(document: bytes, certificate: x509.Certificate) -> bool:
     return oracle.second_opinion(document, certificate, allow_sha1=True) is None
 
 
+def verify_with_signxml(document: bytes, certificate: x509.Certificate) -> None:
+    """As a user of signxml would, with a pinned certificate; raises when it is not sound."""
+    from signxml.verifier import XMLVerifier
+
+    XMLVerifier().verify(document, x509_cert=certificate, parser=_parser())
+
+
+def xmlsec_verifier(certificate: x509.Certificate) -> Callable[[bytes], None]:
+    """python-xmlsec with a loaded key; what it returns raises when the document is not sound."""
+    import xmlsec
+
+    key = xmlsec.Key.from_memory(certificate.public_bytes(Encoding.PEM), xmlsec.KeyFormat.CERT_PEM)
+
+    def verify(document: bytes) -> None:
+        root = etree.fromstring(document, _parser())
+        context = xmlsec.SignatureContext()
+        context.key = key
+        context.verify(xmlsec.tree.find_node(root, "Signature", DS))
+
+    return verify
+
+
 def by_xmlsec(document: bytes, certificate: x509.Certificate) -> bool:
     import xmlsec
 
-    root = etree.fromstring(document, _parser())
-    context = xmlsec.SignatureContext()
-    context.key = xmlsec.Key.from_memory(certificate.public_bytes(Encoding.PEM), xmlsec.KeyFormat.CERT_PEM)
     try:
-        node = xmlsec.tree.find_node(root, "Signature", DS)
-        context.verify(node)
+        xmlsec_verifier(certificate)(document)
     except (xmlsec.Error, TypeError):
         return False
     return True
@@ -169,28 +187,37 @@ def judge(document: bytes, certificate: x509.Certificate, *, sound: bool, case: 
 # --- foreign signatures -----------------------------------------------------------------------------------------------
 
 
-def sign_with_xmlsec(document: bytes, key: SigningKey, form: Form) -> bytes:
-    """Sign as python-xmlsec does, in the given form."""
+def xmlsec_signer(key: SigningKey, form: Form) -> Callable[[bytes], bytes]:
+    """python-xmlsec with a loaded key, signing in the given form."""
     import xmlsec
 
-    root = etree.fromstring(document, _parser())
     methods = {C14N: xmlsec.Transform.C14N, EXC: xmlsec.Transform.EXCL_C14N}
-    rsa = getattr(xmlsec.Transform, f"RSA_{form.digest.upper()}")
-    prefix = form.prefix or None
-    node = xmlsec.template.create(root, methods[form.info], rsa, ns=prefix)
-    root.append(node)
-    reference = xmlsec.template.add_reference(node, getattr(xmlsec.Transform, form.digest.upper()), uri="")
-    xmlsec.template.add_transform(reference, xmlsec.Transform.ENVELOPED)
-    if form.content:
-        xmlsec.template.add_transform(reference, methods[form.content])
-    info = xmlsec.template.ensure_key_info(node)
-    xmlsec.template.add_x509_data(info)
-    context = xmlsec.SignatureContext()
     private = key.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    context.key = xmlsec.Key.from_memory(private, xmlsec.KeyFormat.PEM)
-    context.key.load_cert_from_memory(key.certificate.public_bytes(Encoding.PEM), xmlsec.KeyFormat.PEM)
-    context.sign(node)
-    return etree.tostring(root.getroottree(), encoding="UTF-8", xml_declaration=True)
+    loaded = xmlsec.Key.from_memory(private, xmlsec.KeyFormat.PEM)
+    loaded.load_cert_from_memory(key.certificate.public_bytes(Encoding.PEM), xmlsec.KeyFormat.PEM)
+    rsa = getattr(xmlsec.Transform, f"RSA_{form.digest.upper()}")
+    digest = getattr(xmlsec.Transform, form.digest.upper())
+
+    def sign(document: bytes) -> bytes:
+        root = etree.fromstring(document, _parser())
+        node = xmlsec.template.create(root, methods[form.info], rsa, ns=form.prefix or None)
+        root.append(node)
+        reference = xmlsec.template.add_reference(node, digest, uri="")
+        xmlsec.template.add_transform(reference, xmlsec.Transform.ENVELOPED)
+        if form.content:
+            xmlsec.template.add_transform(reference, methods[form.content])
+        xmlsec.template.add_x509_data(xmlsec.template.ensure_key_info(node))
+        context = xmlsec.SignatureContext()
+        context.key = loaded
+        context.sign(node)
+        return etree.tostring(root.getroottree(), encoding="UTF-8", xml_declaration=True)
+
+    return sign
+
+
+def sign_with_xmlsec(document: bytes, key: SigningKey, form: Form) -> bytes:
+    """Sign as python-xmlsec does, in the given form."""
+    return xmlsec_signer(key, form)(document)
 
 
 def sign_with_signxml(document: bytes, key: SigningKey, form: Form) -> bytes:
