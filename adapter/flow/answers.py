@@ -25,7 +25,7 @@ def build_answer(parts: Parts, facts: Facts, party: int, verdict: Verdict) -> tu
     software = parts.settings.software
     root = documents.build_apprec(
         facts,
-        acknowledger=party,
+        acknowledger=_place(facts, party),
         verdict=verdict,
         receipt_id=receipt_id,
         gen_date=parts.local_now(),
@@ -35,6 +35,14 @@ def build_answer(parts: Parts, facts: Facts, party: int, verdict: Verdict) -> tu
     if check_schema(root):
         raise UnsupportedError("the AppRec that answers this message would not be valid", code="APPREC.INVALID")
     return receipt_id, xmlio.serialise(root)
+
+
+def _place(facts: Facts, party: int) -> int:
+    """Which recipient of the message we are: 0 the receiver, 1 the first copy receiver, and so on."""
+    for index, recipient in enumerate((facts.receiver, *facts.copies)):
+        if recipient is not None and str(party) in (recipient.her_id(2), recipient.her_id(1)):
+            return index
+    return 0
 
 
 def queue_answer(

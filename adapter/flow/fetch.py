@@ -15,7 +15,7 @@ from adapter.model.wire import InboxItem, Road
 from adapter.store import inbox, queries
 from adapter.store.journal import Row
 
-LEASE_S = 180.0
+LEASE_S = 60.0  # renewed per page; a worker that dies holds the inbox no longer than this
 PAGE = 100
 
 Receive = Callable[[Row], object]
@@ -32,8 +32,10 @@ def poll(parts: Parts, tenant: TenantSettings, receive: Receive) -> int:
         return 0
     put_away_rest(parts, tenant, road)
     fresh = 0
+    items: list[InboxItem] = []
+    fetched: list[Row] = []
     try:
-        while True:
+        while not _held(parts, tenant):
             items = road.unread(tenant.her_ids, PAGE)
             news = [item for item in items if not _known(parts, tenant, road, item)]
             fetched = [row for item in news if (row := _take(parts, tenant, road, item)) is not None]

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from adapter import documents, xmlio
-from adapter.errors import AdapterError, UnreadableError, UnsupportedError
+from adapter.errors import AdapterError, Severity, UnreadableError, UnsupportedError
 from adapter.flow.alarms import raise_alarm
 from adapter.flow.answers import build_answer, queue_answer
 from adapter.flow.check import Checked, check_document
@@ -305,7 +305,7 @@ def _accept(parts: Parts, row: Row, checked: Checked) -> Step:
     facts = checked.facts
     assert facts is not None
     now = parts.store.now_us()
-    flagged = [finding.rule for finding in checked.findings if finding.blocking]
+    flagged = [finding.rule for finding in checked.findings if finding.severity != Severity.INFO]
     with parts.store.transaction() as db:
         park = _waits_for_original(db, row, facts)
         step = Step.PARKED if park else Step.ACCEPTED

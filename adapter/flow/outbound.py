@@ -18,9 +18,11 @@ from adapter.errors import ConflictError, RefusedError
 from adapter.flow.check import CheckContext, Checked, check_document
 from adapter.flow.parts import HOUR_US, Parts, limit_for, urgency_of
 from adapter.flow.processes import agreement_of, process_of, refuse_type, wire_names
+from adapter.identifiers import read_her_id
 from adapter.model.document import Built, Facts
 from adapter.model.message import Head, OutgoingMessage, ReceiverChoice
 from adapter.model.partner import RegisterEntry, ServiceType
+from adapter.model.party import Party
 from adapter.model.process import Process, Signing
 from adapter.store import outbox
 from adapter.validation.subject import RuleContext
@@ -58,6 +60,8 @@ def prepare(parts: Parts, message: OutgoingMessage) -> Prepared:
     # 2. Both levels' names and ids come from the register, not from the input (P24).
     tenant = parts.tenant_of(message.sender)
     receivers = (find_receiver(parts, message.receiver), *(find_receiver(parts, copy) for copy in message.copies))
+    for receiver in receivers:
+        refuse_type(message.msg_type, None, receiver)
     # 3. Names on the wire and whose signature (P13, P14).
     agreement = agreement_of(receivers[0])
     process = process_of(message.msg_type, message.body.coded_theme, agreement)
@@ -95,12 +99,12 @@ def submit_document(parts: Parts, document: bytes, *, key: str | None = None) ->
     if facts is None or facts.sender is None or facts.receiver is None:
         refuse_blocking(checked)
         raise RefusedError("sender and receiver cannot be read from the document", checked.findings)
-    tenant = parts.tenant_of(_her_id(facts.sender.her_id(2)))
-    earlier = _earlier(parts, _her_id(facts.sender.her_id(2)), key, digest)
+    tenant = parts.tenant_of(address_of(facts.sender))
+    earlier = _earlier(parts, address_of(facts.sender), key, digest)
     if earlier is not None:
         return earlier
     book = parts.book()
-    receivers = tuple(book.find(_her_id(party.her_id(2))) for party in (facts.receiver, *facts.copies))
+    receivers = tuple(book.find(address_of(party)) for party in (facts.receiver, *facts.copies))
     context = CheckContext(rules=_rules(parts, tenant, receivers[0]))
     refuse_blocking(check_document(document, context, at=parts.now()))
     for receiver in receivers:
@@ -123,7 +127,7 @@ def store(parts: Parts, ready: Prepared, *, key: str | None, input_digest: str) 
         "msg_type": facts.msg_type,
         "kind": facts.kind,
         "namespace": facts.namespace,
-        "sender": _her_id(facts.sender.her_id(2)) if facts.sender else None,
+        "sender": address_of(facts.sender) if facts.sender else None,
         "gen_date": facts.gen_date,
         "priority": facts.priority,
         "document_id": facts.document_id,
@@ -186,10 +190,9 @@ def refuse_blocking(checked: Checked) -> None:
         raise RefusedError(f"the message may not be sent: {rules}", checked.findings, cure="see the findings")
 
 
-def _her_id(text: str | None) -> int:
-    from adapter.identifiers import read_her_id
-
-    return read_her_id(text or "")
+def address_of(party: Party) -> int:
+    """The HER-id that messages go to: level 2, or level 1 for a party without services; raises IdentifierError."""
+    return read_her_id(party.her_id(2) or party.her_id(1) or "")
 
 
 def _digest(plain: Any) -> str:

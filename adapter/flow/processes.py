@@ -58,9 +58,14 @@ def agreement_of(entry: RegisterEntry | None) -> Agreement:
 
 
 def refuse_type(msg_type: str, version: str | None, entry: RegisterEntry) -> None:
-    """Raise RefusedError unless the partner's entry names the type, and the version where it names one (P24)."""
+    """Raise RefusedError unless the partner's entry names the type, and the version where it names one (P24).
+
+    ``version`` None: not known yet, any agreed version will do.
+    """
     accepts = agreement_of(entry).accepts
     if msg_type in accepts or f"{msg_type} {version}" in accepts:
+        return
+    if version is None and any(agreed.startswith(f"{msg_type} ") for agreed in accepts):
         return
     listed = ", ".join(accepts) if accepts else "nothing yet"
     cure = f"agreed with {entry.her_id}: {listed}"

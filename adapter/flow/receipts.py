@@ -171,7 +171,8 @@ def _move_by_receipt(db: sa.Connection, row: Row, new: Answer, at: int, detail: 
 
 
 def _is_repeat(verdict: Verdict) -> bool:
-    return any((error.name or error.text or "").startswith(REPEAT_TEXT) for error in verdict.errors)
+    words = (word or "" for error in verdict.errors for word in (error.name, error.text))
+    return any(word.startswith(REPEAT_TEXT) for word in words)
 
 
 def _schedule(db: sa.Connection, message_id: str, now: int) -> None:

@@ -97,7 +97,7 @@ def _judge(parts: Parts, row: Row, partner: RegisterEntry | None) -> Callable[[V
 
 
 def _may_speak(partner: RegisterEntry | None, facts: Facts) -> frozenset[str]:
-    """Organisation numbers whose certificate may sign for the sender: the message's ENH and the register's owner (P16)."""
+    """Organisation numbers that may sign for the sender: the message's ENH and the register's owner (P16)."""
     own = facts.sender.organisation.ident("ENH") if facts.sender else None
     registered = partner.organisation_number if partner else None
     return frozenset(number.replace(" ", "") for number in (own, registered) if number)

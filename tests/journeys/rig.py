@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from adapter import shapes, simulator
+from adapter import documents, shapes, simulator, xmlio
 from adapter.assembly import Adapter, open_adapter
 from adapter.config import Settings, read_settings
-from adapter.model.message import OutgoingMessage
+from adapter.model.message import Head, OutgoingMessage
+from adapter.security import xmldsig
 from adapter.security.demo_ca import write_pkcs12, write_roots
 from adapter.simulator import Simulation
 from adapter.simulator import world as place
@@ -166,3 +167,39 @@ def referral(receiver: int = place.GRANLI_FRISKLIV, **body: Any) -> dict[str, An
 def inquiry(**more: Any) -> dict[str, Any]:
     """A doctor's inquiry to NAV, to be signed by a person."""
     return {**load("nav-henvendelse"), **more}
+
+
+def letter(
+    rig: Rig,
+    name: str = "dialogue-notat",
+    *,
+    sender: int = place.BEKKELIA_GP,
+    receiver: int = place.SOLVANG_GP,
+    copies: Sequence[int] = (),
+    msg_id: str = "aaaaaaaa-0000-4000-8000-000000000001",
+    sign_with: Any = None,
+    **changes: Any,
+) -> bytes:
+    """A message from a partner to us, built by the same builder and, with ``sign_with``, signed."""
+    plain = {**load(name), "sender": sender, "receiver": {"her_id": receiver}, **changes}
+    plain["copies"] = [{"her_id": copy} for copy in copies]
+    book = rig.adapter.parts.book()
+    head = Head(
+        msg_id=msg_id,
+        gen_date=rig.adapter.parts.local_now(),
+        sender=book.party(sender),
+        receiver=book.party(receiver),
+        copies=tuple(book.party(copy) for copy in copies),
+        marker_seed=msg_id,
+    )
+    built = documents.build_document(shapes.read(OutgoingMessage, plain), head)
+    if sign_with is not None:
+        return xmldsig.sign(built.root, sign_with, markers=built.markers, pieces=built.attachments)
+    return xmlio.splice(xmlio.serialise(built.root), built.markers, built.attachments)
+
+
+def emergency(**body: Any) -> dict[str, Any]:
+    """The changes that make a referral an emergency."""
+    plain = load("referral-frisklivssentral")["body"]
+    plain["request"] = {**plain["request"], "priority": "0"}
+    return {"body": {**plain, **body}}
