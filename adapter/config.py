@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from adapter import shapes
 from adapter.errors import InputError, SettingsError
@@ -259,6 +260,8 @@ def refuse_readable(path: Path) -> None:
 
 
 def _check(settings: Settings) -> None:
+    for where, url in _addresses(settings):
+        _refuse_mixed_host(url, settings.environment, where)
     for name, key in settings.keys.items():
         if key.environment not in (None, settings.environment):
             raise SettingsError("a key belongs to another environment", code="SETTINGS.MIX", where=f"keys.{name}")
@@ -275,3 +278,30 @@ def _check(settings: Settings) -> None:
         raise SettingsError("receipts.via is 'api' or 'document'", where="receipts.via")
     if settings.inbound.schema not in ("tolerant", "strict"):
         raise SettingsError("inbound.schema is 'tolerant' or 'strict'", where="inbound.schema")
+
+
+def _addresses(settings: Settings) -> list[tuple[str, str]]:
+    """Every address of a national service in the settings, with its place."""
+    found = [(f"tenant {t.name}.helseid.issuer", t.helseid.issuer) for t in settings.tenant if t.helseid is not None]
+    if settings.edi20 is not None:
+        found.append(("edi20.base_url", settings.edi20.base_url))
+    if settings.register.base_url is not None:
+        found.append(("register.base_url", settings.register.base_url))
+    return found
+
+
+def _refuse_mixed_host(url: str, environment: Environment, where: str) -> None:
+    """Raise SettingsError when a national host belongs to the other environment (P22).
+
+    The national test hosts carry a label ``test``, the production hosts do not; other hosts are not judged.
+    """
+    try:
+        labels = (urlsplit(url).hostname or "").lower().rstrip(".").split(".")
+    except ValueError:
+        raise SettingsError("not an address", code="SETTINGS.URL", where=where) from None
+    if labels[-2:] != ["nhn", "no"]:
+        return
+    is_test = any("test" in label.split("-") for label in labels)
+    if is_test != (environment is Environment.TEST):
+        text = f"a {'test' if is_test else 'production'} host in environment {environment.value}"
+        raise SettingsError(text, code="SETTINGS.MIX", where=where, cure="use hosts of one environment")

@@ -1,11 +1,10 @@
-"""Which addresses we are willing to call (P20, P22)."""
+"""Which addresses we are willing to call (P20)."""
 
 from __future__ import annotations
 
 import ipaddress
 from urllib.parse import urlsplit
 
-from adapter.config import Environment
 from adapter.errors import SettingsError
 
 
@@ -36,25 +35,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def refuse_mixed_host(url: str, environment: Environment, where: str) -> None:
-    """Raise SettingsError when a national host belongs to the other environment (P22).
-
-    The national test hosts carry a label ``test``, the production hosts do not; other hosts are not judged.
-    """
-    labels = (urlsplit(url).hostname or "").lower().split(".")
-    if labels[-2:] != ["nhn", "no"]:
-        return
-    is_test = any(label == "test" or label.endswith("-test") or label.startswith("test-") for label in labels)
-    if is_test != (environment is Environment.TEST):
-        other = "test" if is_test else "production"
-        raise SettingsError(
-            f"a {other} host in environment {environment.value}",
-            code="SETTINGS.MIX",
-            where=where,
-            cure="use one of both",
-        )
 
 
 def origin(url: str) -> tuple[str, str, int]:

@@ -7,37 +7,8 @@ import sys
 
 import pytest
 
-from adapter.config import Environment
 from adapter.errors import SettingsError
-from adapter.transport.urls import is_loopback, origin, read_base_url, refuse_mixed_host
-
-
-@pytest.mark.parametrize(
-    ("url", "environment"),
-    [
-        ("https://api.hn-tjener.prod.melding.nhn.no", Environment.TEST),
-        ("https://helseid-sts.nhn.no", Environment.TEST),
-        ("https://helseid-sts.test.nhn.no", Environment.PRODUCTION),
-        ("https://api-test.nhn.no/x", Environment.PRODUCTION),
-    ],
-)
-def test_p22_a_national_host_of_the_other_environment_is_refused(url: str, environment: Environment) -> None:
-    with pytest.raises(SettingsError) as caught:
-        refuse_mixed_host(url, environment, "edi20.base_url")
-    assert (caught.value.code, caught.value.where) == ("SETTINGS.MIX", "edi20.base_url")
-
-
-@pytest.mark.parametrize(
-    ("url", "environment"),
-    [
-        ("https://api.hn-tjener.prod.melding.nhn.no", Environment.PRODUCTION),
-        ("https://helseid-sts.test.nhn.no", Environment.TEST),
-        ("http://127.0.0.1:8080", Environment.PRODUCTION),
-        ("https://gateway.example.org", Environment.TEST),
-    ],
-)
-def test_p22_hosts_of_the_right_environment_and_other_hosts_pass(url: str, environment: Environment) -> None:
-    refuse_mixed_host(url, environment, "x")
+from adapter.transport.urls import is_loopback, origin, read_base_url
 
 
 def test_only_loopback_may_be_called_without_tls() -> None:
