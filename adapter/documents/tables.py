@@ -27,10 +27,15 @@ def prefixes(default: str, **others: str) -> dict[str, str]:
 
 
 class Part(Protocol):
-    """How one element's content is written and read."""
+    """How one element's content is read."""
+
+    def read(self, element: Element) -> object: ...
+
+
+class WrittenPart(Part, Protocol):
+    """How it is written too: every part of the documents that we build."""
 
     def write(self, element: Element, value: Any) -> None: ...
-    def read(self, element: Element) -> object: ...
 
 
 class Text:
@@ -90,10 +95,7 @@ def _read_truth(text: str) -> bool:
 
 
 class Moment:
-    """A time of the older standards, in @V or (in a few places) as text; read only as it is written."""
-
-    def write(self, element: Element, value: Any) -> None:
-        element.set("V", str(value))
+    """A time of the older standards, in @V or (in a few places) as text. It is only read, as it is written."""
 
     def read(self, element: Element) -> object:
         return element.get("V", element.text)
@@ -107,7 +109,6 @@ YEAR = Text(str, int)
 BOOL = Text(_truth, _read_truth)
 V_TEXT = Attribute(str)
 V_BOOL = Attribute(_truth, _read_truth)
-V_INT = Attribute(str, int)
 
 
 class Choice:
@@ -234,8 +235,9 @@ class Field:
             self._write(parent, value, self.attribute)
 
     def _write(self, parent: Element, value: Any, where: str) -> None:
+        part = cast("WrittenPart", self.part)  # only tables of documents that we build come here
         try:
-            self.part.write(sub(sub(parent, self._via) if self._via else parent, self.tag), value)
+            part.write(sub(sub(parent, self._via) if self._via else parent, self.tag), value)
         except InputError as error:
             place = f"{where}.{error.where}" if error.where else where
             raise InputError(error.text, where=place, cure=error.cure) from None
