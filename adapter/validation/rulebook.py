@@ -8,7 +8,6 @@ attachments, environment, NAV.
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import islice
 
 from adapter.errors import Finding, Severity
 from adapter.model.document import Facts
@@ -25,7 +24,7 @@ from adapter.validation import (
     rules_referral,
 )
 from adapter.validation.rule import Rule
-from adapter.validation.subject import NotEvaluated, Place, RuleContext, Subject, place
+from adapter.validation.subject import Hit, NotEvaluated, Place, RuleContext, Subject, place
 from adapter.validation.tolerance import grade
 from adapter.xmlio import Element
 
@@ -43,8 +42,12 @@ RULES: tuple[Rule, ...] = (
     *rules_environment.RULES,
     *rules_nav.RULES,
 )
-_GATES = tuple(rule for rule in RULES if rule.gate)
-_OTHERS = tuple(rule for rule in RULES if not rule.gate)
+_BY_DIRECTION: dict[str, tuple[Rule, ...]] = {
+    "out": tuple(rule for rule in RULES if rule.out is not None),
+    "in": tuple(rule for rule in RULES if rule.into is not None),
+}
+_GATES = {direction: tuple(rule for rule in rules if rule.gate) for direction, rules in _BY_DIRECTION.items()}
+_OTHERS = {direction: tuple(rule for rule in rules if not rule.gate) for direction, rules in _BY_DIRECTION.items()}
 _NOT_EVALUATED = {"nb": "ikke vurdert: {} er ikke kjent her", "en": "not evaluated: {} is not known here"}
 
 
@@ -63,12 +66,12 @@ def check_rules(
     """
     findings = grade(schema_findings or [], facts, strict=context.strict_schema or context.direction == "out")
     subject = Subject(root, facts, context)
-    gates = [finding for rule in _GATES for finding in _run(rule, subject)]
+    gates = [finding for rule in _GATES[context.direction] for finding in _run(rule, subject)]
     if any(finding.blocking and finding.apprec == "T10" for finding in gates):
         return gates
     findings += gates
     nav_stopped = False
-    for rule in _OTHERS:
+    for rule in _OTHERS[context.direction]:
         if nav_stopped and rule.id.startswith("N"):
             continue
         found = _run(rule, subject)
@@ -92,26 +95,28 @@ def severity(rule: Rule, subject: Subject) -> Severity | None:
 
 
 def _run(rule: Rule, subject: Subject) -> list[Finding]:
-    grade_here = severity(rule, subject)
-    if grade_here is None:
-        return []
     found: list[Finding] = []
-    for hit in islice(rule.predicate(subject), HITS_PER_RULE):
-        text = rule.text(subject.context.lang)
-        if isinstance(hit, NotEvaluated):
-            unknown = _NOT_EVALUATED["nb" if subject.context.lang == "nb" else "en"].format(hit.fact)
-            found.append(Finding(rule=rule.id, severity=Severity.INFO, text=f"{text} ({unknown})", source=rule.source))
-            continue
-        where = hit if isinstance(hit, Place) else place(hit)
-        found.append(
-            Finding(
-                rule=rule.id,
-                severity=grade_here,
-                text=f"{text} ({where.detail})" if where.detail else text,
-                apprec=rule.apprec if grade_here is Severity.ERROR or subject.out else None,
-                path=where.path,
-                line=where.line,
-                source=rule.source,
-            )
-        )
+    for hit in rule.predicate(subject):
+        grade_here = severity(rule, subject)
+        if grade_here is None or len(found) == HITS_PER_RULE:
+            break
+        found.append(_finding(rule, grade_here, hit, subject))
     return found
+
+
+def _finding(rule: Rule, grade_here: Severity, hit: Hit, subject: Subject) -> Finding:
+    lang = "nb" if subject.context.lang == "nb" else "en"
+    text = rule.text(lang)
+    if isinstance(hit, NotEvaluated):
+        text = f"{text} ({_NOT_EVALUATED[lang].format(hit.fact)})"
+        return Finding(rule=rule.id, severity=Severity.INFO, text=text, source=rule.source)
+    where = hit if isinstance(hit, Place) else place(hit)
+    return Finding(
+        rule=rule.id,
+        severity=grade_here,
+        text=f"{text} ({where.detail})" if where.detail else text,
+        apprec=rule.apprec if grade_here is Severity.ERROR else None,
+        path=where.path,
+        line=where.line,
+        source=rule.source,
+    )

@@ -73,9 +73,10 @@ def _level(element: Element, name_tags: tuple[str, ...]) -> Iterator[Hit]:
 def _hcp_levels(subject: Subject) -> Iterator[Hit]:
     if subject.facts.family is not Family.HCP:
         return
-    for party in (subject.facts.sender, subject.facts.receiver):
+    report = next(subject.root.iterchildren(f"{subject.namespace}ServReq"), subject.root)
+    for name, party in (("Requester", subject.facts.sender), ("ServProvider", subject.facts.receiver)):
         if party is None or her_number(party.her_id(1)) is None or her_number(party.her_id(2)) is None:
-            yield place(subject.root, None, "HER-id")
+            yield place(report, name, "HER-id")
 
 
 def ident_systems(subject: Subject) -> Iterator[Hit]:

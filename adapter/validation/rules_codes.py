@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from adapter import codes
 from adapter.validation import names
@@ -49,7 +50,8 @@ _CV_ANYWHERE = frozenset(
     }
 )
 _CV_WITH_IDENT = frozenset((names.MSGHEAD, names.FK1))
-_CV_IN_REFERRAL_2 = frozenset({"Heading"})
+# InfItem/Type, ClinInv/Id and the headings are CV in Henvisning 2.0 only.
+_CV_IN_REFERRAL_2 = frozenset({"Heading", "Type", "Id"})
 
 # Fields of type CS and the lists that fix their codes; by namespace where the same name has several lists.
 _LISTS_ANYWHERE: dict[str, tuple[int, ...]] = {
@@ -82,70 +84,92 @@ _LISTS_BY_FIELD: dict[tuple[str, str], tuple[int, ...]] = {
 }
 
 
+class Field(NamedTuple):
+    """What an element's name says of its coded value: is it a CV, and which lists the field fixes if not."""
+
+    cv: bool
+    lists: tuple[str, ...]
+
+
 @lru_cache(maxsize=1024)
-def _lists(tag: str) -> tuple[bool, tuple[int, ...]]:
-    """Whether the element is a CV, and the lists that its field fixes otherwise."""
+def field_of(tag: str) -> Field | None:
+    """The field of a tag, None for markup and signatures, which have no coded values."""
+    if tag.startswith((names.XHTML, names.XMLDSIG)) or not tag.startswith("{"):
+        return None
     namespace, _, name = tag.rpartition("}")
     namespace += "}"
-    if name in _CV_ANYWHERE and not (namespace in (names.REFERRAL_1_0, names.REFERRAL_1_1) and name == "Opplysning"):
-        return True, ()
-    if (name == "TypeId" and namespace in _CV_WITH_IDENT) or (
-        namespace == names.REFERRAL_2_0 and name in _CV_IN_REFERRAL_2
-    ):
-        return True, ()
-    return False, _LISTS_BY_FIELD.get((namespace, name)) or _LISTS_ANYWHERE.get(name, ())
+    cv = (
+        name in _CV_ANYWHERE
+        or (name == "TypeId" and namespace in _CV_WITH_IDENT)
+        or (name in _CV_IN_REFERRAL_2 and namespace == names.REFERRAL_2_0)
+    )
+    lists = () if cv else _LISTS_BY_FIELD.get((namespace, name)) or _LISTS_ANYWHERE.get(name, ())
+    return Field(cv, tuple(str(number) for number in lists if codes.known_system(number)))
+
+
+class Faults(NamedTuple):
+    """What is wrong with the coded values of a document, found in one pass."""
+
+    incomplete: list[Hit]
+    nameless: list[Hit]
+    unknown: list[Hit]
+
+
+def _faults(subject: Subject) -> Faults:
+    kept = subject.kept.get("codes")
+    if isinstance(kept, Faults):
+        return kept
+    faults = Faults([], [], [])
+    for found in subject.coded:
+        field = field_of(found.tag)
+        if field is not None:
+            _judge_value(found, field, faults)
+    subject.kept["codes"] = faults
+    return faults
+
+
+def _judge_value(found: CodedElement, field: Field, faults: Faults) -> None:
+    given = dict(found.attributes)
+    code, system = given.get("V"), given.get("S")
+    if any(not text or text.isspace() for text in given.values()) and _blank(given):
+        faults.incomplete.append(found.element)
+    elif field.cv and not given.get("OT") and not (code and system and _is_oid(system)):
+        faults.incomplete.append(place(found.element, None, "V + S + DN | OT"))
+    if code is None:
+        return
+    if field.cv and "DN" not in given:
+        faults.nameless.append(found.element)
+    number = codes.system_number(system)
+    lists = field.lists if number is None else (number,) if codes.known_system(number) else ()
+    if lists and not any(codes.display_name(one, code.strip()) for one in lists):
+        faults.unknown.append(place(found.element, None, ", ".join(lists)))
+
+
+def _blank(given: dict[str, str]) -> bool:
+    return any(not text.strip() and not name.startswith(_XSI) for name, text in given.items())
 
 
 @lru_cache(maxsize=1024)
-def _judged(tag: str) -> bool:
-    return not tag.startswith((names.XHTML, names.XMLDSIG)) and tag.startswith("{")
-
-
-def _is_cv(found: CodedElement) -> bool:
-    if _lists(found.tag)[0]:
-        return True
-    # InfItem/Type is a CV in Henvisning 2.0, Address/Type a CS.
-    if found.tag == f"{names.REFERRAL_2_0}Type":
-        return True
-    # ClinInv/Id is a coded value; every other Id is text.
-    return found.tag == f"{names.REFERRAL_2_0}Id"
+def _is_oid(text: str) -> bool:
+    return _OID.fullmatch(text) is not None
 
 
 def incomplete_values(subject: Subject) -> Iterator[Hit]:
-    for found in subject.coded:
-        if not _judged(found.tag):
-            continue
-        given = dict(found.attributes)
-        if any(not text.strip() and not name.startswith(_XSI) for name, text in given.items()):
-            yield place(found.element)
-        elif _is_cv(found) and not given.get("OT") and not (given.get("V") and _OID.fullmatch(given.get("S", ""))):
-            yield place(found.element, None, "V + S + DN | OT")
+    yield from _faults(subject).incomplete
+
+
+def nameless_values(subject: Subject) -> Iterator[Hit]:
+    yield from _faults(subject).nameless
+
+
+def unknown_codes(subject: Subject) -> Iterator[Hit]:
+    yield from _faults(subject).unknown
 
 
 def empties(subject: Subject) -> Iterator[Hit]:
     for element in subject.empty:
-        if _judged(str(element.tag)):
+        if field_of(element.tag) is not None:
             yield element
-
-
-def nameless_values(subject: Subject) -> Iterator[Hit]:
-    for found in subject.coded:
-        if _judged(found.tag) and _is_cv(found) and found.element.get("V") and not found.element.get("DN"):
-            yield found.element
-
-
-def unknown_codes(subject: Subject) -> Iterator[Hit]:
-    for found in subject.coded:
-        if not _judged(found.tag):
-            continue
-        code = found.element.get("V")
-        if not code:
-            continue
-        system = codes.system_number(found.element.get("S"))
-        fixed = (system,) if system else _lists(found.tag)[1]
-        known = [number for number in fixed if codes.known_system(number)]
-        if known and all(codes.display_name(number, code.strip()) is None for number in known):
-            yield place(found.element, None, ", ".join(str(number) for number in known))
 
 
 _CODES = "HIS 80117; HISD 1165:2016"

@@ -173,10 +173,11 @@ def forbidden_question(subject: Subject) -> Iterator[Hit]:
 
 
 def other_note_fields(subject: Subject) -> Iterator[Hit]:
+    # HIS 1151 names theme and text only; the official example also names a contact person (HITS 1174).
     if _type(subject) == "DIALOG_AVVIK":
         for note in subject.notes:
             for part in note.iterchildren("*"):
-                if local(part.tag) not in ("TemaKodet", "TekstNotatInnhold"):
+                if local(part.tag) not in ("TemaKodet", "TekstNotatInnhold", "RollerRelatertNotat"):
                     yield part
 
 
@@ -273,8 +274,8 @@ RULES = (
     _row(
         "V15.NOTE",
         "HIS 1151",
-        "Tilbakemelding om feil har bare tema og tekst",
-        "A report of a faulty message has a theme and a text only",
+        "Tilbakemelding om feil har bare tema, tekst og kontaktperson",
+        "A report of a faulty message has a theme, a text and a contact person only",
         other_note_fields,
     ),
     _row(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import cast
 
 from adapter.errors import IdentifierError
 from adapter.identifiers import NationalIdKind, read_national_id
@@ -17,6 +18,8 @@ from adapter.xmlio import Element
 _NUMBER = re.compile(r"[0-9]{11}")
 _SUFFICIENT = ("FNR", "DNR", "FHN")
 _JUDGED = frozenset({"FNR", "DNR", "FHN"})
+_KINDS = _JUDGED | {"HNR"}
+PersonNumber = tuple[str, str, Element]  # type, digits, the element that has the digits
 
 
 def patient_element(subject: Subject) -> Element | None:
@@ -63,14 +66,24 @@ def insufficient_emergency(subject: Subject) -> Iterator[Hit]:
         yield from _insufficient(subject)
 
 
-def person_numbers(subject: Subject, kinds: frozenset[str]) -> Iterator[tuple[str, str, Element]]:
+def person_numbers(subject: Subject, kinds: frozenset[str]) -> Iterator[PersonNumber]:
     """Every person number in the document: its type, its digits, its element."""
-    for found in subject.coded:
-        kind = found.element.get("V")
-        if kind in kinds and local(found.tag) in ("TypeId", "TypeOffId", "Type"):
-            number = _number_beside(found.element)
-            if number is not None and (number.text or "").strip():
-                yield str(kind), (number.text or "").strip(), number
+    found = subject.kept.get("numbers")
+    if found is None:
+        found = subject.kept["numbers"] = list(_numbers(subject))
+    for number in cast(list[PersonNumber], found):
+        if number[0] in kinds:
+            yield number
+
+
+def _numbers(subject: Subject) -> Iterator[PersonNumber]:
+    for element, tag, attributes in subject.coded:
+        if not tag.endswith(("TypeId", "TypeOffId", "}Type")):
+            continue
+        kind = dict(attributes).get("V")
+        number = _number_beside(element) if kind in _KINDS else None
+        if kind and number is not None and (number.text or "").strip():
+            yield kind, (number.text or "").strip(), number
 
 
 def _number_beside(kind: Element) -> Element | None:
