@@ -13,7 +13,7 @@ from adapter.errors import UnsupportedError
 from adapter.model.document import AttachmentFacts
 from adapter.xmlio import Element
 
-_BLANKS = {ord(blank): None for blank in " \t\r\n"}
+_BLANKS = b" \t\r\n"
 
 
 def msghead_attachments(root: Element) -> Iterator[AttachmentFacts]:
@@ -29,8 +29,10 @@ def msghead_attachments(root: Element) -> Iterator[AttachmentFacts]:
 
 
 def hcp_attachments(report: Element | None, ns: str, path: str) -> Iterator[AttachmentFacts]:
-    """Every RefDoc of a Henvisning 1.x or Epikrise."""
+    """Every RefDoc with content of a Henvisning 1.1 or Epikrise; without content it only refers (always so in 1.0)."""
     for at, document in enumerate(children(report, ns, "RefDoc"), 1):
+        if child(document, ns, "Content") is None:
+            continue
         yield _facts(document, ns, f"{path}/RefDoc[{at}]")
 
 
@@ -50,13 +52,13 @@ def attachment_bytes(attachment: AttachmentFacts) -> bytes:
 
     Raises UnsupportedError (T10.BASE64) when there is no container or its text is no base64.
     """
-    element = attachment.element
-    written = (element.text or "") if element is not None else None
-    if written is None:
+    if attachment.element is None:
         raise UnsupportedError("the attachment has no Base64Container", code="T10.BASE64", where=attachment.path)
     try:
-        if any(blank in written for blank in " \t\r\n"):
-            written = written.translate(_BLANKS)
+        # One copy at a time: an attachment can be many megabytes.
+        written = (attachment.element.text or "").encode("ascii")
+        if any(blank in written for blank in _BLANKS):
+            written = written.translate(None, _BLANKS)
         return pybase64.b64decode(written, validate=True)
     except (binascii.Error, ValueError):
         raise UnsupportedError("the attachment is not base64", code="T10.BASE64", where=attachment.path) from None

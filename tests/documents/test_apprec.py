@@ -10,6 +10,7 @@ from adapter.errors import InputError, UnsupportedError
 from adapter.model.document import Facts, Family
 from adapter.model.party import Ident, Party, Professional, Unit
 from adapter.model.receipt import ReceiptStatus, Verdict
+from adapter.validation.schema import check_schema
 from adapter.xmlio import Element, parse, serialise
 from tests.documents.corpus import expected, needs_corpus, one
 from tests.documents.official import faults, needs_schemas
@@ -275,6 +276,12 @@ def test_an_unknown_recipient_or_version_is_an_error_of_the_caller() -> None:
 def test_a_receipt_is_valid_by_the_official_schema(version: str, verdict: Verdict) -> None:
     root = build(facts(copies=(THEM,)), verdict, version, 1)
     assert faults(parse(serialise(root))) == []
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("verdict", [OK, REJECTED])
+def test_a_receipt_is_valid_by_our_schema(version: str, verdict: Verdict) -> None:
+    assert check_schema(parse(serialise(build(facts(), verdict, version)))) == []
 
 
 @needs_corpus

@@ -9,6 +9,7 @@ import pytest
 from adapter import shapes
 from adapter.documents import attachment_bytes, build_document, read_facts, read_message, read_theme
 from adapter.model.message import Body
+from adapter.validation.schema import check_schema
 from adapter.xmlio import parse, serialise, splice
 from tests.documents import everything
 from tests.documents.official import faults, needs_schemas
@@ -131,3 +132,8 @@ def test_messages_to_nav_are_known_by_their_process() -> None:
     assert names["nav_inquiry"] == "Henvendelse"
     assert names["nav_meeting_answer"] == "MoteRespons"
     assert names["dialogue_note"] is None
+
+
+@bodies
+def test_a_body_with_every_field_is_valid_by_our_schema(body: Body) -> None:
+    assert check_schema(parse(document(body))) == []

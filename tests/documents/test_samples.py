@@ -7,6 +7,7 @@ import pytest
 
 from adapter.documents import read_facts
 from adapter.identifiers import Synthetic, read_national_id
+from adapter.validation.schema import check_schema
 from adapter.xmlio import parse
 from tests.documents.make_samples import SAMPLES, build, document, inputs, read_input
 from tests.documents.official import faults, needs_schemas
@@ -71,3 +72,8 @@ def _every_object(value: object) -> list[dict[str, str]]:
     if isinstance(value, list):
         return [found for item in value for found in _every_object(item)]
     return []
+
+
+@pytest.mark.parametrize("file", INPUTS, ids=lambda file: file.stem)
+def test_every_input_builds_a_document_that_our_schema_accepts(file: Path) -> None:
+    assert check_schema(build(file).root) == []
