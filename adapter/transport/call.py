@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+TOO_LARGE = "the answer is larger than the limit"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

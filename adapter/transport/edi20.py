@@ -98,18 +98,21 @@ class Edi20Road:
         return list(found.values())
 
     def fetch(self, remote_id: str, receiver: int) -> bytes:
-        """The document's bytes. ``receiver`` does not matter to version 2."""
+        """The document's bytes. ``receiver`` does not matter to version 2.
+
+        A whole answer without a usable document raises RemoteRefusalError: asking again gives the same (P12).
+        """
         from pybase64 import b64decode
 
         place = "GET business-document"
         found = fields(self._get(f"/Messages/{_path_id(remote_id)}/business-document", place))
         encoded = found.get("businessdocument")
         if str(found.get("contenttransferencoding", "base64")).lower() != "base64" or not isinstance(encoded, str):
-            raise TransportError(f"{place}: no base64 document in the answer", code="EDI.REPLY")
+            raise RemoteRefusalError(f"{place}: no base64 document in the answer", status=200)
         try:
             return bytes(b64decode(encoded, validate=True))
         except (binascii.Error, ValueError):
-            raise TransportError(f"{place}: the document is not valid base64", code="EDI.REPLY") from None
+            raise RemoteRefusalError(f"{place}: the document is not valid base64", status=200) from None
 
     def statuses(self, remote_id: str) -> list[RemoteStatus]:
         """One line per receiver; the errors of a rejected or partial receipt are fetched along."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from adapter.errors import AccessError, AdapterError, RemoteRefusalError, TransportError, UnknownOutcomeError
-from adapter.transport.call import Answer
+from adapter.transport.call import TOO_LARGE, Answer
 from adapter.transport.edi20_json import ErrorFacts, read_error
 
 _LONGEST_RETRY_AFTER_S = 3600.0
@@ -56,7 +56,13 @@ def judge(answer: Answer, place: str, *, safe: bool, now: datetime) -> AdapterEr
 
 
 def judge_reply(answer: Answer, place: str, *, safe: bool) -> AdapterError:
-    """The error for a success whose content is not what the API promises."""
+    """The error for a success whose content is not what the API promises.
+
+    An answer to a question that is too large will be so next time: it is a refusal, so that one message is looked past
+    and does not hold up the rest (P12).
+    """
+    if safe and answer.broken == TOO_LARGE:
+        return RemoteRefusalError(f"{place}: {answer.broken}", status=answer.status)
     why = answer.broken or "not the promised content"
     return _unsettled(f"{place}: status {answer.status}, but {why}", safe=safe, wait=None)
 

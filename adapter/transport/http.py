@@ -22,7 +22,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from adapter.errors import TransportError, UnknownOutcomeError
-from adapter.transport.call import Answer, Body, Limits
+from adapter.transport.call import TOO_LARGE, Answer, Body, Limits
 
 _BLOCK_BYTES = 262_144
 _POOL_CONNECTIONS = 4
@@ -164,13 +164,13 @@ class HttpClient:
             return b"", "the answer is encoded although identity was asked for"
         limit = self._limits.response_limit_bytes
         if _declared(response) > limit:
-            return b"", "the answer is larger than the limit"
+            return b"", TOO_LARGE
         content = bytearray()
         try:
             for piece in response.raw.stream(65_536, decode_content=False):
                 content += piece
                 if len(content) > limit:
-                    return b"", "the answer is larger than the limit"
+                    return b"", TOO_LARGE
         except (HTTPError, OSError):
             return b"", "the answer came too slowly" if deadline.expired else "the answer was cut short"
         if deadline.expired:  # a cut socket can look like the end of an answer without a length

@@ -350,15 +350,9 @@ def test_fetch_gives_the_documents_bytes(server: Loopback) -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply(body={"businessDocument": "?", "contentTransferEncoding": "base64"}),
-        Reply(body={"businessDocument": "PD94", "contentTransferEncoding": "quoted-printable"}),
-        Reply(body={"businessDocument": None}),
-        Reply(body=[]),
         Reply(body=b""),
         Reply(body={"businessDocument": "PD94" * 1000}, fault="cut_body"),
         Reply(body=b'{"businessDocument": "PD94'),
-        Reply(body=b"x" * 200_001),
-        Reply(body=b"x" * 200_001, headers={"Connection": "close"}),
         Reply(body=b"x", headers={"Content-Encoding": "gzip"}),
         Reply(status=500),
         Reply(status=408),
@@ -381,6 +375,26 @@ def test_p20_a_lying_slow_or_broken_server_costs_a_fetch_only_a_later_try(server
     assert len(server.asked) == 1
     server.script.append(Reply(body={"businessDocument": "PD94"}))
     assert road.fetch(NEW_ID, 8000002) == b"<?x"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(body={"businessDocument": "?", "contentTransferEncoding": "base64"}),
+        Reply(body={"businessDocument": "PD94", "contentTransferEncoding": "quoted-printable"}),
+        Reply(body={"businessDocument": None}),
+        Reply(body=[]),
+        Reply(body=b"x" * 200_001),
+        Reply(body=b"x" * 200_001, headers={"Connection": "close"}),
+    ],
+)
+def test_p12_a_document_that_can_never_be_had_is_a_refusal_so_that_it_is_looked_past(
+    server: Loopback, reply: Reply
+) -> None:
+    server.script.append(reply)
+    with pytest.raises(RemoteRefusalError) as caught:
+        road_to(server.url, response_limit_bytes=200_000).fetch(NEW_ID, 8000002)
+    assert caught.value.status == 200
 
 
 def test_p2_a_post_to_a_server_that_drips_is_cut_at_the_total_time_and_unknown(server: Loopback) -> None:
