@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
-from adapter.simulator.faults import Faults
+from adapter.simulator.faults import SHAPES, Faults
 from adapter.simulator.proofs import (
     ALGORITHMS,
     ProofError,
@@ -64,6 +64,8 @@ def signing_key() -> RSAKey:
 
 class HelseId(Site):
     """The identity provider. ``lifetime_s`` is that of access tokens; ``nonce_s`` that of nonces."""
+
+    distortions = SHAPES - {"pascal_case_errors"}  # its errors follow a standard
 
     def __init__(
         self,

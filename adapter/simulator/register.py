@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from adapter.simulator.addressing import HER_MAX
-from adapter.simulator.faults import Faults
+from adapter.simulator.faults import SHAPES, Faults
 from adapter.simulator.gate import Gate, Refusal
 from adapter.simulator.serving import Request, Response, Site
 from adapter.simulator.world import Unit, World
@@ -18,6 +18,7 @@ BULK_MAX = 100
 class Register(Site):
     """Routes below ``/api/v1``. Its errors are problem objects (RFC 9457)."""
 
+    distortions = SHAPES - {"pascal_case_errors"}  # its errors follow a standard
     gate: Gate
 
     def __init__(self, world: World, faults: Faults) -> None:

@@ -69,7 +69,9 @@ class Route:
 
 
 class Site:
-    """One host: its routes, the error shape, and how answers are distorted on demand."""
+    """One host: its routes, the error shape, how answers are distorted on demand (``distortions``: which may be)."""
+
+    distortions = SHAPES
 
     def __init__(
         self, name: str, faults: Faults, *, shapes: frozenset[str] = frozenset(), body_limit: int = 1_000_000
@@ -204,7 +206,7 @@ class Connection(socketserver.StreamRequestHandler):
         response.at = site.now()
         if not keep:
             response.headers["Connection"] = "close"
-        self.connection.sendall(encode(response, site.shapes | (SHAPES & names), "truncated_json" in names))
+        self.connection.sendall(encode(response, site.shapes | (site.distortions & names), "truncated_json" in names))
         return keep
 
     def _read(self) -> tuple[Request | None, bool]:

@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from types import TracebackType
@@ -140,6 +140,7 @@ class Simulation:
         parts: Mapping[int, Sequence[str]] | None,
     ) -> None:
         self.navs: dict[int, Nav] = {}
+        self._keys: KeySet | None = None
         self.clock = clock
         self.world = world
         self.faults = faults
@@ -181,7 +182,10 @@ class Simulation:
     @property
     def keys(self) -> KeySet:
         """The tenants' signing keys and their CA, made when first asked for."""
-        return make_keys(tuple(tenant.spec for tenant in self.tenants.values()))
+        if self._keys is None:
+            made = make_keys(tuple(tenant.spec for tenant in self.tenants.values()))
+            self._keys = replace(made, signers=dict(made.signers))  # persons added here stay here
+        return self._keys
 
     def _certificate_of(self, level1: int) -> Mapping[str, Any] | None:
         for tenant in self.tenants.values():
@@ -206,8 +210,11 @@ class Simulation:
     def stop(self) -> None:
         """Stop all servers; may be called twice."""
         listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            listener.stop()
+        stopping = [threading.Thread(target=listener.stop, daemon=True) for listener in listeners]
+        for thread in stopping:
+            thread.start()
+        for thread in stopping:
+            thread.join(5)
 
     # -- where it is --------------------------------------------------------------------------------------------------
 
