@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -36,8 +37,8 @@ class _Deadline:
         self._over = False
         self._connection: Any = None
         self._socket: Any = None
-        self.expired = False
-        self._timer = threading.Timer(seconds, self._cut)
+        self.why: str | None = None  # set once the call has been cut
+        self._timer = threading.Timer(seconds, self.cut, ("the call took too long",))
         self._timer.daemon = True
 
     def watch(self, connection: Any) -> None:
@@ -46,11 +47,12 @@ class _Deadline:
     def keep_socket(self) -> None:
         self._socket = getattr(self._connection, "sock", None)
 
-    def _cut(self) -> None:
+    def cut(self, why: str) -> None:
+        """Break the call off; its thread sees a broken connection. Nothing happens when it is over."""
         with self._lock:
-            if self._over:
+            if self._over or self.why is not None:
                 return
-            self.expired = True
+            self.why = why
             line = self._socket or getattr(self._connection, "sock", None)
             if isinstance(line, socket.socket):
                 try:
@@ -128,6 +130,7 @@ class HttpClient:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._sessions: list[requests.Session] = []
+        self._under_way: set[_Deadline] = set()
 
     def call(
         self, method: str, url: str, *, headers: Mapping[str, str], body: Body | None = None, safe: bool = True
@@ -137,7 +140,7 @@ class HttpClient:
         Raises TransportError when nothing of the body left or the call is ``safe`` to repeat, UnknownOutcomeError when
         an unsafe call was on its way and no status came back.
         """
-        with _Deadline(self._limits.total_timeout_s) as deadline:
+        with self._deadline() as deadline:
             try:
                 response = self._session().request(
                     method,
@@ -150,13 +153,25 @@ class HttpClient:
                     verify=self._verify,
                 )
             except (requests.RequestException, HTTPError, OSError) as error:
-                why = "the call took too long" if deadline.expired else _reason(error)
-                raise _silence(why, unknown=not safe and body is not None and body.started) from None
+                raise _silence(
+                    deadline.why or _reason(error), unknown=not safe and body is not None and body.started
+                ) from None
             with response:
-                if deadline.expired:  # a head that the cut ended looks whole
-                    raise _silence("the call took too long", unknown=not safe)
+                if deadline.why:  # a head that the cut ended looks whole
+                    raise _silence(deadline.why, unknown=not safe)
                 content, broken = self._read(response, deadline)
                 return Answer(response.status_code, CaseInsensitiveDict(response.headers), content, broken)
+
+    @contextmanager
+    def _deadline(self) -> Iterator[_Deadline]:
+        with _Deadline(self._limits.total_timeout_s) as deadline:
+            with self._lock:
+                self._under_way.add(deadline)
+            try:
+                yield deadline
+            finally:
+                with self._lock:
+                    self._under_way.discard(deadline)
 
     def _read(self, response: requests.Response, deadline: _Deadline) -> tuple[bytes | bytearray, str | None]:
         """The body up to the limit, or nothing and the reason."""
@@ -172,9 +187,9 @@ class HttpClient:
                 if len(content) > limit:
                     return b"", TOO_LARGE
         except (HTTPError, OSError):
-            return b"", "the answer came too slowly" if deadline.expired else "the answer was cut short"
-        if deadline.expired:  # a cut socket can look like the end of an answer without a length
-            return b"", "the answer came too slowly"
+            return b"", deadline.why or "the answer was cut short"
+        if deadline.why:  # a cut socket can look like the end of an answer without a length
+            return b"", deadline.why
         return content, None
 
     def _session(self) -> requests.Session:
@@ -191,9 +206,12 @@ class HttpClient:
         return session
 
     def close(self) -> None:
-        """End the sessions of all threads; calls under way fail as broken connections."""
+        """End the sessions of all threads; calls under way fail as broken connections. It can be used again."""
         with self._lock:
             sessions, self._sessions = self._sessions, []
+            under_way = list(self._under_way)
+        for deadline in under_way:
+            deadline.cut("the adapter is stopping")
         for session in sessions:
             session.close()
         self._local = threading.local()

@@ -134,6 +134,7 @@ class Loopback:
         self.date: str | None = None
         self.deaf = False  # never reads what is sent to it
         self.connections = 0
+        self.heard = threading.Event()
         self._server = _Server(self)
         self._scheme = "http"
         if tls is not None:
@@ -147,6 +148,7 @@ class Loopback:
 
     def reply_to(self, asked: Asked) -> Reply:
         self.asked.append(asked)
+        self.heard.set()
         return self.script.popleft() if self.script else self.otherwise
 
     def __enter__(self) -> Self:
