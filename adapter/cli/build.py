@@ -101,7 +101,7 @@ def _checked(message: OutgoingMessage, head: Head, receiver: RegisterEntry, at: 
     """The document's bytes; raises RefusedError with its findings when it may not be sent."""
     from adapter import xmlio
     from adapter.documents import build_document
-    from adapter.errors import RefusedError
+    from adapter.errors import RefusedError, Severity
     from adapter.flow.check import CheckContext, check_document
     from adapter.validation.subject import RuleContext
 
@@ -122,5 +122,7 @@ def _checked(message: OutgoingMessage, head: Head, receiver: RegisterEntry, at: 
     if any(finding.blocking for finding in checked.findings):
         raise RefusedError("the message has errors and was not written", checked.findings)
     for finding in checked.findings:
+        if finding.severity is Severity.INFO:
+            continue
         output.note(f"{finding.severity.value} {finding.rule} {finding.path or ''}: {finding.text}")
     return xmlio.splice(xmlio.serialise(built.root), built.markers, built.attachments)

@@ -1,0 +1,75 @@
+"""config/adapter.toml: loadable, complete, and true about the defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import tomllib
+import typing
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from adapter import shapes
+from adapter.config import Settings, load_settings, read_settings
+from tests.cli.conftest import Cli
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "config" / "adapter.toml"
+_COMMENTED = re.compile(r"(?m)^#([A-Za-z_0-9]+ = )")
+
+
+def uncommented() -> dict[str, Any]:
+    """The example with every optional key taken out of its comment."""
+    return tomllib.loads(_COMMENTED.sub(r"\1", EXAMPLE.read_text("utf-8")))
+
+
+def test_the_example_loads_as_it_is() -> None:
+    settings = load_settings(EXAMPLE)
+    assert settings.environment == "test"
+    assert settings.tenant[0].sign_with == "company"
+
+
+def test_the_example_loads_with_every_optional_key() -> None:
+    read_settings(uncommented(), EXAMPLE.parent)
+
+
+def test_the_example_fits_the_schema_that_the_command_prints(cli: Cli) -> None:
+    schema = json.loads(cli("schema", "settings").out)
+    jsonschema.Draft202012Validator(schema).validate(json.loads(json.dumps(uncommented())))
+
+
+def test_every_key_there_is_stands_in_the_example() -> None:
+    text = EXAMPLE.read_text("utf-8")
+    for name, kind in typing.get_type_hints(Settings).items():
+        if dataclasses.is_dataclass(kind):
+            for field in dataclasses.fields(kind):
+                assert re.search(rf"\b{field.name}\b", text), f"{name}.{field.name}"
+        else:
+            assert re.search(rf"\b{name}\b", text) or name == "base", name
+
+
+def test_a_commented_default_is_the_default() -> None:
+    plain = shapes.plain(load_settings(EXAMPLE))
+    examples = {
+        "keep_bytes_days",
+        "child_number",
+        "types_elsewhere",
+        "next_key",
+        "base_url",
+        "folder",
+        "directory",
+        "environment",
+    }
+    given = uncommented()
+    for section in ("store", "edi20", "register", "trust", "receipts", "inbound", "worker"):
+        for key, value in given[section].items():
+            if key in examples or key == "persons":
+                continue
+            assert shapes.plain(value) == plain[section].get(key, value), f"{section}.{key}"
+
+
+def test_no_secret_stands_in_the_example() -> None:
+    for line in EXAMPLE.read_text("utf-8").splitlines():
+        assert not re.search(r"^\s*passphrase\s*=\s*\"", line)
