@@ -26,9 +26,17 @@ def patient_element(subject: Subject) -> Element | None:
     """The Patient element of a MsgHead, Henvisning 1.x or Epikrise."""
     if subject.info is not None:
         return subject.info.find(f"{names.MSGHEAD}Patient")
-    report = subject.root.find(f"{subject.namespace}ServReq")
-    report = report if report is not None else subject.root.find(f"{subject.namespace}ServRprt")
-    return report.find(f"{subject.namespace}Patient") if report is not None else None
+    report = _report(subject)
+    return report.find(f"{subject.namespace}Patient")
+
+
+def _report(subject: Subject) -> Element:
+    """ServReq or ServRprt of a document without MsgHead, else the root."""
+    for name in ("ServReq", "ServRprt"):
+        report = subject.root.find(f"{subject.namespace}{name}")
+        if report is not None:
+            return report
+    return subject.root
 
 
 def sufficient(person: Person | None, born_written: bool) -> bool:
@@ -47,7 +55,7 @@ def _insufficient(subject: Subject) -> Iterator[Hit]:
         return
     element = patient_element(subject)
     if element is None:
-        yield place(subject.info if subject.info is not None else subject.root, "Patient")
+        yield place(subject.info if subject.info is not None else _report(subject), "Patient")
         return
     # A birth date counts as written even when its form is odd (one-digit days occur in real traffic).
     born = next((child for child in element if local(child.tag) == "DateOfBirth"), None)
