@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError
 from adapter.errors import TransportError, UnknownOutcomeError
 from adapter.transport.call import TOO_LARGE, Answer, Body, Limits
 
-_BLOCK_BYTES = 262_144
+_BLOCK_BYTES = 1_048_576
 _POOL_CONNECTIONS = 4
 
 
@@ -182,7 +182,7 @@ class HttpClient:
             return b"", TOO_LARGE
         content = bytearray()
         try:
-            for piece in response.raw.stream(65_536, decode_content=False):
+            for piece in response.raw.stream(_BLOCK_BYTES, decode_content=False):
                 content += piece
                 if len(content) > limit:
                     return b"", TOO_LARGE
