@@ -9,8 +9,8 @@ from __future__ import annotations
 from adapter import shapes
 from adapter.codes import Coded
 from adapter.documents import names
-from adapter.documents.reading import child, coded, local_name
-from adapter.model.document import Facts, Family
+from adapter.documents.reading import child, coded, local_name, namespace_of, value
+from adapter.model.document import AttachmentFacts, Facts, Family
 from adapter.model.process import nav
 from adapter.xmlio import Element
 
@@ -46,11 +46,18 @@ def read_message(root: Element, facts: Facts) -> dict[str, object]:
                 "index": index,
                 "mime_type": attachment.mime_type,
                 "description": attachment.description,
+                "written_at": _written_at(attachment),
                 "base64_chars": attachment.base64_chars,
             }
             for index, attachment in enumerate(facts.attachments)
         ],
     }
+
+
+def _written_at(attachment: AttachmentFacts) -> str | None:
+    content = attachment.element.getparent() if attachment.element is not None else None
+    document = content.getparent() if content is not None else None
+    return value(document, namespace_of(document), "IssueDate") if document is not None else None
 
 
 def _read_body(root: Element, facts: Facts) -> dict[str, object]:

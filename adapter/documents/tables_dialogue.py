@@ -40,6 +40,25 @@ class RichText(Field):
             found["xhtml"] = clean_xhtml(element)
 
 
+class NotHere(Field):
+    """A field of the word that this version has no element for: giving it a value is an error, not a silent loss."""
+
+    def __init__(self, attribute: str, text: str, cure: str) -> None:
+        super().__init__(attribute, "", STRING)
+        self._text = text
+        self._cure = cure
+
+    def bound(self, ns: str) -> NotHere:
+        return self
+
+    def write(self, parent: Element, word: Any) -> None:
+        if getattr(word, self.attribute, None) is not None:
+            raise InputError(self._text, where=self.attribute, cure=self._cure)
+
+
+_NO_UNIT = NotHere("unit", "Dialogmelding 1.0 has no unit beside a role", "name a person, or use version 1.1")
+
+
 def _people(ns: str) -> tuple[Field, Field]:
     return (
         Field("professional", "HealthcareProfessional", professional(ns, names.FK1)),
@@ -49,12 +68,11 @@ def _people(ns: str) -> tuple[Field, Field]:
 
 def _role(ns: str) -> Node:
     unit = Node(ns, Field("unit", "Kontaktenhet", FK1_UNIT), Field("note", "Merknad", STRING), *_people(ns))
-    unit_field = (Field("unit", "TilknyttetEnhet", unit),) if ns == names.DIALOGUE_1_1 else ()
     return Node(
         ns,
         Field("function", "RolleNotat", cv("9057")),
         Field("role", "RoleToPatient", cv("9034")),
-        *unit_field,
+        Field("unit", "TilknyttetEnhet", unit) if ns == names.DIALOGUE_1_1 else _NO_UNIT,
         *_people(ns),
     )
 

@@ -150,6 +150,11 @@ def test_a_note_with_plain_and_formatted_text_is_refused() -> None:
     assert refusal(HealthDialogue(theme="6", text="a", xhtml="<p>a</p>")).where == "$.body.xhtml"
 
 
+def test_a_unit_beside_a_role_is_refused_where_the_version_has_none() -> None:
+    body = DialogueNote(theme="1", text="a", roles=(everything.UNIT_ROLE,))
+    assert refusal(body).where == "$.body.roles[0].unit"
+
+
 def test_formatted_text_that_is_no_xml_is_refused_with_its_place() -> None:
     error = refusal(HealthDialogue(theme="6", xhtml="<p>Hemmelig"))
     assert error.where is not None

@@ -14,6 +14,7 @@ from adapter.xmlio import parse, serialise, splice
 from tests.documents import everything
 from tests.documents.official import faults, needs_schemas
 
+TIME = "2026-11-20T10:00:05"
 IDS = [f"{body.kind}{'-formatted' if getattr(body, 'xhtml', None) else ''}" for body in everything.BODIES]
 bodies = pytest.mark.parametrize("body", everything.BODIES, ids=IDS)
 
@@ -101,8 +102,8 @@ def test_head_people_and_attachments_are_read_again(body: Body) -> None:
     assert [ident.id for ident in facts.sender.organisation.idents] == ["8091601", "311045202"]
     assert [attachment_bytes(item) for item in facts.attachments] == [item.content for item in message.attachments]
     assert found["attachments"] == [
-        {"index": 0, "mime_type": "application/pdf", "description": "Brev", "base64_chars": 8},
-        {"index": 1, "mime_type": "image/png", "description": "Bilde", "base64_chars": 8},
+        {"index": 0, "mime_type": "application/pdf", "description": "Brev", "written_at": TIME, "base64_chars": 8},
+        {"index": 1, "mime_type": "image/png", "description": "Bilde", "written_at": TIME, "base64_chars": 8},
     ]
     assert len(cast("list[object]", found["copies"])) == 1
 
