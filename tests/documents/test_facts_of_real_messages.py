@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from adapter.documents import read_facts, unwrap
+from adapter.documents import read_facts, read_message, unwrap
 from adapter.errors import UnreadableError
 from adapter.model.document import Facts, Family
 from adapter.xmlio import parse
@@ -135,3 +137,16 @@ def test_a_receipt_with_hardly_anything_in_it_is_still_read() -> None:
     assert facts.original is not None
     assert (facts.original.status, facts.original.msg_id, facts.original.errors) == (None, None, ())
     assert facts.mig_version == "123"
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_the_content_of_every_readable_file_is_json(name: str) -> None:
+    root = unwrap(parse((CORPUS / name).read_bytes()))
+    facts = read_facts(root)
+    found = json.loads(json.dumps(read_message(root, facts)))
+    assert found["msg_id"] == facts.msg_id
+    kinds = {"Henvisning": "referral", "Dialogmelding": "dialogue", "AppRec": "receipt"}
+    if facts.kind in kinds:
+        assert found["body"]["kind"] == kinds[facts.kind]
+        assert len(found["body"]) > 2
+    assert [entry["index"] for entry in found["attachments"]] == list(range(len(facts.attachments)))
