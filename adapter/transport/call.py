@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 TOO_LARGE = "the answer is larger than the limit"
 
@@ -23,8 +23,8 @@ class Answer:
     """What came back. ``broken`` says why the body is not whole (cut, too large, too slow, encoded), else None."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes | bytearray
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | bytearray = field(repr=False)
     broken: str | None = None
 
 

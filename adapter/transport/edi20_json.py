@@ -46,6 +46,7 @@ _OVERRIDES: dict[str, type] = {
 _DECLARES_UTF8 = re.compile(
     rb"(?:\xef\xbb\xbf)?<\?xml\s[^\r\n>]*encoding\s*=\s*[\"']utf-8[\"'][^\r\n>]*\?>", re.IGNORECASE
 )
+_TEXT_MAX = 4000
 _SLICE_BYTES = 196_608  # a multiple of three: slices encode without padding between them
 
 
@@ -183,10 +184,13 @@ def _read_coded(error: Mapping[str, Any]) -> Coded:
 
 
 def _text(value: object) -> str | None:
-    if isinstance(value, bool) or value is None:
+    """Text or a number as text, cut to a length nobody needs more of, without characters that a database refuses."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    text = str(value).strip() if isinstance(value, str | int) else ""
-    return text or None
+    text = str(value)[:_TEXT_MAX]
+    if not text.isprintable():
+        text = "".join(char for char in text if char.isprintable() or char in "\n\t")
+    return text.strip() or None
 
 
 def _whole(value: object) -> int | None:
