@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from adapter import xmlio
 from adapter.errors import UnreadableError
@@ -47,7 +48,18 @@ class Envelope:
     original_id: str | None = None
     status: str | None = None
     errors: tuple[tuple[str, str], ...] = ()  # (code, text)
-    root: xmlio.Element | None = field(default=None, repr=False, compare=False)
+    conversation: str | None = None  # RefToConversation
+    document: bytes = field(default=b"", repr=False, compare=False)
+
+    @property
+    def root(self) -> xmlio.Element:
+        """The parsed document. Trees take twenty times the room of the bytes, so only the latest few are kept."""
+        return _tree(self.document)
+
+
+@lru_cache(maxsize=4)
+def _tree(document: bytes) -> xmlio.Element:
+    return xmlio.parse(document)
 
 
 def declares_utf8(document: bytes) -> bool:
@@ -64,16 +76,16 @@ def declares_utf8(document: bytes) -> bool:
 def read_envelope(document: bytes) -> Envelope | None:
     """The addresses and ids of a document; None when it cannot be parsed or is of no addressable form."""
     try:
-        root = xmlio.parse(document)
+        root = _tree(document)
     except UnreadableError:
         return None
     name, namespace = local(root), (root.tag[1:].split("}")[0] if root.tag.startswith("{") else "")
     if name == "MsgHead" and namespace == MSGHEAD:
-        return _read_msghead(root)
+        return _read_msghead(document, root)
     if name == "AppRec" and namespace in APPREC:
-        return _read_apprec(root, namespace)
+        return _read_apprec(document, root, namespace)
     if name == "Message":
-        return _read_hcp(root, namespace)
+        return _read_hcp(document, root, namespace)
     return None
 
 
@@ -125,7 +137,7 @@ def _organisation(party: xmlio.Element | None) -> Address:
     return Address(_ident(organisation), below)
 
 
-def _read_msghead(root: xmlio.Element) -> Envelope:
+def _read_msghead(document: bytes, root: xmlio.Element) -> Envelope:
     head = child(root, "MsgInfo")
     receivers = [_organisation(child(head, "Receiver"))]
     receivers += [_organisation(other) for other in children(head, "OtherReceiver")]
@@ -135,8 +147,9 @@ def _read_msghead(root: xmlio.Element) -> Envelope:
         msg_id=text(head, "MsgId"),
         gen_date=text(head, "GenDate"),
         msg_type=text(head, "Type"),
+        conversation=text(head, "ConversationRef", "RefToConversation"),
         namespace=_business_namespace(root),
-        root=root,
+        document=document,
     )
 
 
@@ -169,7 +182,7 @@ def _hcp(party: xmlio.Element | None) -> Address:
     return Address(_unit_her(inst), below)
 
 
-def _read_hcp(root: xmlio.Element, namespace: str) -> Envelope | None:
+def _read_hcp(document: bytes, root: xmlio.Element, namespace: str) -> Envelope | None:
     request, report = child(root, "ServReq"), child(root, "ServRprt")
     body = request if request is not None else report
     if body is None:
@@ -184,11 +197,11 @@ def _read_hcp(root: xmlio.Element, namespace: str) -> Envelope | None:
         gen_date=text(root, "GenDate"),
         msg_type=msg_type,
         namespace=namespace,
-        root=root,
+        document=document,
     )
 
 
-def _read_apprec(root: xmlio.Element, namespace: str) -> Envelope:
+def _read_apprec(document: bytes, root: xmlio.Element, namespace: str) -> Envelope:
     errors = [(text_.get("V") or "", text_.get("OT") or text_.get("DN") or "") for text_ in children(root, "Error")]
     return Envelope(
         sender=_hcp(child(root, "Sender")),
@@ -201,7 +214,7 @@ def _read_apprec(root: xmlio.Element, namespace: str) -> Envelope:
         original_id=text(root, "OriginalMsgId", "Id"),
         status=text(root, "Status"),
         errors=tuple(errors),
-        root=root,
+        document=document,
     )
 
 

@@ -107,20 +107,20 @@ def _party(root: xmlio.Element, name: str, levels: list[tuple[str, Unit]], role:
     _add(party, "Role", V=role[0], DN=role[1])
     inst = _add(_add(party, "HCP"), "Inst")
     own = next((unit for kind, unit in levels if kind == "Inst"), Unit(None, ()))
-    _unit(inst, own, first_only=True)
+    _unit(inst, own)
     for kind in ("Dept", "HCPerson"):
         for unit in (unit for k, unit in levels if k == kind):
             below = _add(inst, kind)
-            _unit(below, unit, first_only=True)
+            _unit(below, unit)
             _more(below, unit)
         if kind == "Dept":
             _more(inst, own)
 
 
-def _unit(element: xmlio.Element, unit: Unit, *, first_only: bool) -> None:
+def _unit(element: xmlio.Element, unit: Unit) -> None:
     if unit.name:
         _add(element, "Name", unit.name)
-    for value, kind in unit.ids[:1] if first_only else unit.ids:
+    for value, kind in unit.ids[:1]:
         _add(element, "Id", value)
         _add(element, "TypeId", V=kind, DN=_KIND_NAMES.get(kind, kind))
 
@@ -161,8 +161,6 @@ def _units_of(original: Envelope, her_id: int | None) -> list[tuple[str, Unit]]:
 
 def _party_element(original: Envelope, her_id: int | None) -> xmlio.Element | None:
     root = original.root
-    if root is None:
-        return None
     if local(root) == "MsgHead":
         head = child(root, "MsgInfo")
         sender, receivers = child(head, "Sender"), [*children(head, "Receiver"), *children(head, "OtherReceiver")]

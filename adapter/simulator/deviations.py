@@ -11,6 +11,9 @@ from adapter.errors import SettingsError
 
 DEVIATIONS: dict[str, str] = {
     "sent_member": "status lines carry 'sent', which the description lacks and newer deployments send",
+    "source_system_member": "metadata carries 'sourceSystem', which the description lacks",
+    "null_members": "without metadata the other members of a list item are null instead of absent",
+    "apprec_details_only": "errors of an AppRec carry their text in 'details' alone, without 'description' and 'oid'",
     "pascal_case_errors": "error bodies have keys with a capital first letter",
     "unknown_fields": "objects carry members that the description lacks",
     "unknown_enum": "transportDeliveryState has a value that the description lacks",

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import pybase64
 
 from adapter.model.process import apprec_version
-from adapter.simulator.addressing import HER_MAX, Address, Envelope, declares_utf8, read_envelope
+from adapter.simulator.addressing import HER_MAX, Address, Envelope, declares_utf8, read_envelope, when
 from adapter.simulator.answers import write_apprec
 from adapter.simulator.faults import Faults
 from adapter.simulator.gate import Caller, Gate, Owner, Refusal, check_version_headers, invalid
@@ -125,7 +124,7 @@ class MessageServer(Site):
             raise invalid("The field MessagesToFetch must be between 1 and 100.")
         metadata = flag(request, "IncludeMetadata")
         rows = self._filtered(request, self.office.unread(receivers))
-        return Response(200, [_message(stored, row, metadata) for stored, row in rows[: int(wanted)]])
+        return Response(200, [_message(stored, row, metadata, self.deviations) for stored, row in rows[: int(wanted)]])
 
     def _filtered(self, request: Request, rows: list[tuple[Stored, Delivery]]) -> list[tuple[Stored, Delivery]]:
         order = (one(request, "OrderBy") or "1").lower()
@@ -147,7 +146,7 @@ class MessageServer(Site):
         stored = self._find(values, caller)
         rows = list(stored.deliveries.values())
         row = next((row for row in rows if self._owns(caller, row.receiver)), rows[0] if rows else None)
-        return Response(200, _message(stored, row, True))
+        return Response(200, _message(stored, row, True, self.deviations))
 
     def _document(self, request: Request, values: dict[str, str], caller: Caller) -> Response:
         stored = self._find(values, caller)
@@ -167,9 +166,15 @@ class MessageServer(Site):
 
     def _apprecs(self, request: Request, values: dict[str, str], caller: Caller) -> Response:
         stored = self._find(values, caller)
+        left_out = ("description", "oid") if "apprec_details_only" in self.deviations else ()
         with self.office.lock:
             lines = [
-                {"receiverHerId": row.receiver, "appRecStatus": row.apprec, "appRecErrorList": list(row.errors) or None}
+                {
+                    "receiverHerId": row.receiver,
+                    "appRecStatus": row.apprec,
+                    "appRecErrorList": [{k: v for k, v in error.items() if k not in left_out} for error in row.errors]
+                    or None,
+                }
                 for row in stored.deliveries.values()
             ]
         return Response(200, lines)
@@ -334,16 +339,16 @@ class MessageServer(Site):
         )
 
 
-def _message(stored: Stored, row: Delivery | None, metadata: bool) -> dict[str, Any]:
+_MEMBERS = ("contentType", "senderHerId", "businessDocumentId", "businessDocumentGenDate", "isAppRec")
+
+
+def _message(stored: Stored, row: Delivery | None, metadata: bool, deviations: frozenset[str]) -> dict[str, Any]:
     plain: dict[str, Any] = {"id": stored.id, "receiverHerId": row.receiver if row else None}
-    if not metadata:
-        return plain
-    return {
-        "id": stored.id,
-        "contentType": "application/xml",
-        "receiverHerId": plain["receiverHerId"],
-        "senderHerId": stored.sender,
-        "businessDocumentId": stored.msg_id,
-        "businessDocumentGenDate": stored.gen_date if stored.order[0] != datetime.min else None,
-        "isAppRec": stored.is_apprec,
-    }
+    if metadata:
+        date = stored.gen_date if when(stored.gen_date) is not None else None
+        plain |= zip(_MEMBERS, ("application/xml", stored.sender, stored.msg_id, date, stored.is_apprec), strict=True)
+        if "source_system_member" in deviations:
+            plain["sourceSystem"] = stored.source_system or None
+    elif "null_members" in deviations:
+        plain |= dict.fromkeys(_MEMBERS)
+    return plain

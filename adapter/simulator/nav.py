@@ -64,7 +64,7 @@ class Nav:
         """Errors of the AppRec (empty: accepted), or None for a message that is parked without a word."""
         envelope = stored.envelope
         process = self._process(stored)
-        if envelope is None or envelope.root is None or process not in PROCESSES:
+        if envelope is None or process not in PROCESSES:
             self.parked.append(stored.id)
             return None
         signer, errors = self._signer(stored.document)
@@ -124,7 +124,7 @@ class Nav:
 
     def _remind(self, stored: Stored, delivery: Delivery, references: tuple[str, str], document_id: str) -> None:
         answered = any(
-            text(other.envelope.root, "MsgInfo", "ConversationRef", "RefToConversation") == references[1]
+            other.envelope.conversation == references[1]
             for other in self.office.messages.values()
             if other.sender == stored.sender and other.envelope is not None and not other.is_apprec
         )

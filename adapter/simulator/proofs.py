@@ -88,12 +88,14 @@ class SeenIds:
 
     keep_s: float
     _ids: dict[str, float] = field(default_factory=dict)
+    _sweep_at: int = 4096
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def first_time(self, id_: str, now: float) -> bool:
         with self._lock:
-            if len(self._ids) > 4096:
+            if len(self._ids) > self._sweep_at:  # seldom enough to cost nothing per id
                 self._ids = {key: until for key, until in self._ids.items() if until > now}
+                self._sweep_at = max(4096, 2 * len(self._ids))
             if self._ids.get(id_, 0.0) > now:
                 return False
             self._ids[id_] = now + self.keep_s

@@ -79,8 +79,7 @@ def letter_for(stored: Stored) -> Letter | None:
 
 def _references(stored: Stored) -> tuple[str, str]:
     """Parent = the message answered; conversation = its conversation, or the message itself when it began one."""
-    root = stored.envelope.root if stored.envelope else None
-    begun = text(root, "MsgInfo", "ConversationRef", "RefToConversation")
+    begun = stored.envelope.conversation if stored.envelope else None
     return stored.msg_id or "", begun or stored.msg_id or ""
 
 

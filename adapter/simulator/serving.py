@@ -273,7 +273,7 @@ class Listener(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", port), Connection)
         site.url = f"http://127.0.0.1:{self.server_address[1]}"
         self._thread = threading.Thread(
-            target=self.serve_forever, args=(0.05,), name=f"simulator-{site.name}", daemon=True
+            target=self.serve_forever, args=(0.02,), name=f"simulator-{site.name}", daemon=True
         )
 
     def start(self) -> None:

@@ -159,3 +159,16 @@ def test_receipts_may_be_hidden_from_the_inbox_and_always_be_of_version_1_0() ->
         assert b"apprec/2004-11-21" in caller.fetch(item["id"])
         codes = [caller.call("PUT", f"/Messages/{item['id']}/read/{SOLVANG_GP}").status_code for _ in range(2)]
         assert codes == [204, 404]
+
+
+def test_members_of_lists_and_errors_differ_as_the_table_says() -> None:
+    with start(deviations=["source_system_member", "null_members", "apprec_details_only"]) as simulation:
+        simulation.script(GRANLI_FRISKLIV, "apprec rejected E21")
+        caller = Caller(simulation)
+        id_ = caller.send(message(US, FRISKLIV)).json()
+        (error,) = caller.call("GET", f"/Messages/{id_}/apprec").json()[0]["appRecErrorList"]
+        assert error == {"errorCode": "E21", "details": "Mottaker finnes ikke"}
+        (bare,) = caller.call("GET", "/Messages", params={"ReceiverHerIds": SOLVANG_GP}).json()
+        assert bare["senderHerId"] is None
+        assert bare.keys() >= {"contentType", "isAppRec"}
+        assert caller.unread(SOLVANG_GP)[0]["sourceSystem"]

@@ -38,6 +38,17 @@ def _status(caller: Caller, id_: str) -> tuple[str, str | None]:
     return line["transportDeliveryState"], line["appRecStatus"]
 
 
+def test_an_epikrise_is_receipted_by_its_report_number(simulation: Simulation, caller: Caller) -> None:
+    document = HCP_REFERRAL.replace("henvisning/%s", "epikrise/2006-09-23") % ("E", "m")
+    document = document.replace("ServReq>", "ServRprt>").replace("<Id>req-1</Id>", "<ServProvId>rep-1</ServProvId>")
+    turned = document.replace("ServProvider>", "X>").replace("Requester>", "ServProvider>").replace("X>", "Requester>")
+    assert caller.send(turned.encode()).status_code == 201
+    (item,) = caller.unread(8091302)
+    receipt = caller.fetch(item["id"]).decode()
+    assert "<Id>rep-1</Id></OriginalMsgId>" in receipt
+    assert "apprec/2004-11-21" in receipt
+
+
 def _send(caller: Caller, *behaviours: str, **more: Any) -> str:
     caller.simulation.script(GRANLI_FRISKLIV, *behaviours)
     answer = caller.send(message(US, FRISKLIV, **more))
@@ -145,6 +156,7 @@ def test_a_reply_fits_the_message_is_schema_valid_and_names_it_as_its_parent(
     assert (envelope.msg_type, envelope.namespace) == (answered_with, namespace)
     assert check_schema(parse(document)) == []
     assert document.decode().count(msg_id) == 2, "parent and conversation"
+    assert "<FamilyName>Prøve</FamilyName>" in document.decode()
     assert "03829010150" in document.decode()
     if answered_with == "DIALOG_SVAR":
         assert document.decode().count("dok-1") == 2, "the question is repeated and its id named"

@@ -176,9 +176,9 @@ def test_ids_are_forgotten_when_they_are_too_old() -> None:
     assert seen.first_time("a", 0.0)
     assert not seen.first_time("a", 9.0)
     assert seen.first_time("a", 11.0)
-    for number in range(5000):
-        seen.first_time(f"n{number}", 100.0)
-    assert len(seen._ids) < 5000 + 1
+    for number in range(20_000):
+        assert seen.first_time(f"n{number}", number * 0.1)
+    assert len(seen._ids) < 10_000
 
 
 def test_a_header_that_is_no_object_is_no_header() -> None:

@@ -193,3 +193,34 @@ def test_it_answers_many_clients_at_once_and_stops_in_time() -> None:
         assert done == [200] * 80
         simulation.stop()
         simulation.stop()
+
+
+def test_trees_of_old_messages_are_not_kept(simulation: Simulation, caller: Caller) -> None:
+    from adapter.simulator.addressing import _tree
+
+    for _ in range(8):
+        caller.send(message(US, FRISKLIV))
+    assert len(simulation.ledger) == 16
+    assert _tree.cache_info().currsize <= 4
+
+
+def test_a_defect_of_the_simulator_is_seen_and_ends_one_connection_only(
+    simulation: Simulation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def defective(request: Any, values: dict[str, str]) -> Any:
+        raise RuntimeError("defect")
+
+    simulation.edi.add("GET", "/_simulator/defect", defective)
+    with pytest.raises(requests.ConnectionError):
+        _admin(simulation, "GET", "defect")
+    assert _admin(simulation, "GET", "urls").status_code == 200
+    assert simulation.faults.seen[("edi", "defect RuntimeError")] == 1
+    assert "RuntimeError" in capsys.readouterr().err
+
+
+def test_more_connections_than_the_bound_are_closed_at_once(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapter.simulator.serving.MAX_CONNECTIONS", 0)
+    with pytest.raises(requests.ConnectionError):
+        _admin(simulation, "GET", "urls")
