@@ -122,10 +122,12 @@ def _issued(certificate: Certificate, issuer: Certificate, *, below: int) -> boo
     """``below``: how many CA certificates lie between the issuer and the signer."""
     if certificate.issuer != issuer.subject or not _is_ca(issuer, below):
         return False
-    algorithm = certificate.signature_hash_algorithm
-    if algorithm is None or algorithm.name in _WEAK or not _only_known_critical(certificate):
+    if not _only_known_critical(certificate):
         return False
     try:
+        algorithm = certificate.signature_hash_algorithm
+        if algorithm is None or algorithm.name in _WEAK:
+            return False
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False

@@ -115,8 +115,9 @@ def _tags(names: tuple[str, ...]) -> list[str]:
 
 def _read_transforms(transforms: Element) -> Form:
     steps = list(transforms)
-    if not 1 <= len(steps) <= 2 or any(step.tag != f"{{{DS}}}Transform" for step in steps):
+    if not 1 <= len(steps) <= 2:
         raise broken("one or two transforms are accepted")
+    _parts(transforms, *["Transform"] * len(steps))
     if steps[0].get("Algorithm") != ENVELOPED or len(steps[0]):
         raise broken("the first transform must be enveloped-signature")
     return _read_form(steps[1]) if len(steps) == 2 else Form(exclusive=False)
@@ -160,7 +161,7 @@ def read_certificates(key_info: Element) -> list[x509.Certificate]:
         raise broken("a certificate in KeyInfo is too large")
     try:
         return [_load_certificate(text) for text in texts]
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise broken("a certificate in KeyInfo cannot be read") from None
 
 
@@ -168,5 +169,10 @@ def read_certificates(key_info: Element) -> list[x509.Certificate]:
 def _load_certificate(text: str) -> x509.Certificate:
     """A certificate from base64. Kept, because the same partners sign again and a used RSA key is a faster one."""
     certificate = x509.load_der_x509_certificate(b64decode("".join(text.split()), validate=True))
+    # Whatever is asked of it later must not fail then: a forged one may be readable in part.
     certificate.public_key()
+    certificate.subject.rfc4514_string()
+    certificate.issuer.rfc4514_string()
+    if certificate.not_valid_before_utc > certificate.not_valid_after_utc:
+        raise ValueError("a certificate that is never valid")
     return certificate

@@ -70,6 +70,7 @@ _SIGNATURE = (
     b"<ds:KeyInfo><ds:X509Data><ds:X509Certificate>%s</ds:X509Certificate></ds:X509Data></ds:KeyInfo></ds:Signature>"
 )
 _RESERVED = frozenset("&<>\"'\t\r\n")
+_MARKER = "SIGN.MARKER"
 _SOURCE = "W3C XML Signature 1.1; HIS 80601:2006"
 
 
@@ -99,7 +100,7 @@ def sign(root: Element, signer: Signer, *, markers: Sequence[bytes] = (), pieces
     which a marker does not occur exactly once.
     """
     if len(markers) != len(pieces):
-        raise InputError("there must be one marker for each attachment", code="SIGN.MARKER")
+        raise InputError("there must be one marker for each attachment", code=_MARKER)
     return _sign(root, signer, markers, [pybase64.b64encode(piece) for piece in pieces])
 
 
@@ -110,11 +111,14 @@ def sign_document(document: bytes, signer: Signer, *, limits: xmlio.Limits = xml
     """
     if len(document) <= limits.size_bytes:  # else the parser below says so
         small, texts = content.set_aside(document)
-        if texts:
-            root = xmlio.parse(small, limits)
-            markers = content.markers_for(texts)
-            if content.markers_alone(root, markers):
+        markers = content.markers_for(texts)
+        root = xmlio.parse(small, limits) if texts else None
+        if root is not None and content.markers_alone(root, markers):
+            try:
                 return _sign(root, signer, markers, texts)
+            except InputError as error:
+                if error.code != _MARKER:  # else the document has our markers in it by itself
+                    raise
     return _sign(xmlio.parse(document, limits), signer, (), ())
 
 
@@ -124,7 +128,7 @@ def _sign(root: Element, signer: Signer, markers: Sequence[bytes], texts: Sequen
     try:
         parts = content.cut(skeleton, markers)
     except ValueError:
-        raise InputError("an attachment marker must occur exactly once", code="SIGN.MARKER") from None
+        raise InputError("an attachment marker must occur exactly once", code=_MARKER) from None
     body = [part for pair in zip(parts, texts, strict=False) for part in pair]
     digest = hashlib.sha256()
     for part in (*body, parts[-1]):
