@@ -122,11 +122,15 @@ def allowed(old: Leg | Answer | Step, new: Leg | Answer | Step) -> bool:
     return new in (ANSWER_MOVES[old] if isinstance(old, Answer) else STEP_MOVES[old])
 
 
-def check_move(old_value: str, new: Leg | Answer | Step) -> Leg | Answer | Step:
+def check_move(old_value: str | None, new: Leg | Answer | Step) -> Leg | Answer | Step:
     """The old state as a word of the same table; raises StateError when the move is not in it."""
-    old = type(new)(old_value)
+    column = type(new).__name__.lower()
+    try:
+        old = type(new)(str(old_value))
+    except ValueError:  # an inbound row has no leg, an outbound one no step
+        raise StateError(f"this row has no {column} that could become {new.value}") from None
     if not allowed(old, new):
-        raise StateError(f"a {type(new).__name__.lower()} cannot go from {old.value} to {new.value}")
+        raise StateError(f"a {column} cannot go from {old.value} to {new.value}")
     return old
 
 
@@ -147,11 +151,15 @@ def outcome(leg: Leg, answer: Answer) -> Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Waits in seconds; ``unknown_wait_s`` is the pause for proof before the one resend (P2)."""
+    """Waits in seconds; ``unknown_wait_s`` is the pause for proof before the one resend (P2).
+
+    ``longest_asked_s`` bounds what a server may ask for: a lying one must not hold a message for years.
+    """
 
     first_s: float = 5.0
     factor: float = 3.0
     longest_s: float = 3600.0
+    longest_asked_s: float = 6 * 3600.0
     give_up_after_s: float = 72 * 3600.0
     unknown_wait_s: float = 120.0
 
@@ -169,8 +177,8 @@ def decide_retry(
 ) -> NextTry:
     """Where a failed sending goes. ``attempts`` counts this one; ``jitter`` is 0..1, handed in.
 
-    Unknown outcomes wait for proof; refusals by the server are final until a person acts; access faults hold the row
-    (the tenant is paused elsewhere, P23); the rest backs off exponentially until 72 h have passed.
+    Unknown outcomes wait for proof; refusals by the server are final until a person acts; the rest backs off
+    exponentially until 72 h have passed. Access faults do not come here: they stop the tenant, not the row (P23).
     """
     if error.again is Again.AFTER_PROOF:
         return NextTry(Leg.UNKNOWN, now + timedelta(seconds=policy.unknown_wait_s))
@@ -178,9 +186,10 @@ def decide_retry(
         return NextTry(Leg.REFUSED, None)
     if now - queued_at > timedelta(seconds=policy.give_up_after_s):
         return NextTry(Leg.ABANDONED, None)
-    wait = min(policy.first_s * policy.factor ** max(attempts - 1, 0), policy.longest_s)
-    asked = getattr(error, "retry_after_s", None)
-    wait = max(wait * (0.75 + 0.5 * jitter), float(asked or 0))
+    growth = min(max(attempts - 1, 0), 50)  # a row that was held for days has many attempts; floats end at 1e308
+    wait = min(policy.first_s * policy.factor**growth, policy.longest_s)
+    asked = min(float(getattr(error, "retry_after_s", None) or 0), policy.longest_asked_s)
+    wait = max(wait * (0.75 + 0.5 * jitter), asked)
     return NextTry(Leg.QUEUED, now + timedelta(seconds=wait))
 
 

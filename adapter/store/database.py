@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from adapter.errors import SettingsError, StoreError
 from adapter.store import tables
@@ -81,15 +83,34 @@ class Store:
         self._engine.dispose()
 
 
+def add_once(db: sa.Connection, table: sa.Table, **values: object) -> bool:
+    """Insert a row unless its key is there, be it added by another writer at this moment; True when added."""
+    insert = postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
+    first = insert.values(**values).on_conflict_do_nothing().returning(*table.primary_key)
+    return db.execute(first).first() is not None
+
+
+def take_turns(db: sa.Connection, what: str) -> None:
+    """Hold everybody else who names the same thing until this transaction ends.
+
+    SQLite's writers take turns anyway; on PostgreSQL this is what keeps "look, then insert" one step.
+    """
+    if db.dialect.name == "postgresql":
+        db.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(what, 0))))
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
-    except DBAPIError as error:
-        text = type(error.orig).__name__
-        code = "STORE.INTEGRITY" if isinstance(error.orig, sqlite3.IntegrityError) else "STORE"
-        reason = str(error.orig) if isinstance(error.orig, sqlite3.OperationalError) else text
+    except (DBAPIError, sqlite3.Error) as error:  # the second: from the statements at connect, which are not wrapped
+        orig = error.orig if isinstance(error, DBAPIError) else error
+        code = "STORE.INTEGRITY" if isinstance(error, IntegrityError) else "STORE"
+        # Only SQLite's own words are free of values (P21).
+        reason = str(orig) if isinstance(orig, sqlite3.OperationalError) else type(orig).__name__
         raise StoreError(f"the database refused: {reason}", code=code, cure="see doctor: disk, rights, locks") from None
+    except PoolTimeoutError:
+        raise StoreError("no free connection to the database", cure="look for a hanging job") from None
 
 
 def open_store(
@@ -104,15 +125,23 @@ def open_store(
     engine = _engine(url, busy_wait_s)
     with _translated():
         _migrate(engine)
-        with engine.begin() as connection:
-            _stamp(connection, environment)
+        _stamp(engine, environment)
     return Store(engine, now=now, new_id=new_id)
 
 
 def _engine(url: str, busy_wait_s: float) -> sa.Engine:
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, pool_pre_ping=True)
+    cure = "write sqlite:///FILE or postgresql+psycopg://HOST/NAME"
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() != "sqlite":
+            return _server_engine(parsed, busy_wait_s)
+    except ArgumentError:
+        raise SettingsError("the store's URL is not one of a database", where="store.url", cure=cure) from None
+    except ModuleNotFoundError:
+        cure = "pip install 'adapter[postgres]'"
+        raise SettingsError("the database's driver is not installed", where="store.url", cure=cure) from None
+    if parsed.database and parsed.database.startswith("file:"):  # SQLite's own URIs would go round the 0600 (P21)
+        raise SettingsError("the store's URL names a URI, not a file", where="store.url", cure=cure)
     if parsed.database and parsed.database != ":memory:":
         _make_private(Path(parsed.database))
     engine = sa.create_engine(parsed, connect_args={"timeout": busy_wait_s, "check_same_thread": False})
@@ -131,39 +160,57 @@ def _engine(url: str, busy_wait_s: float) -> sa.Engine:
     return engine
 
 
+def _server_engine(url: sa.URL, busy_wait_s: float) -> sa.Engine:
+    """PostgreSQL; waits for connections and locks are bounded, as on SQLite."""
+    bounds = {"connect_timeout": max(2, round(busy_wait_s)), "options": f"-c lock_timeout={round(busy_wait_s * 1000)}"}
+    return sa.create_engine(url, pool_pre_ping=True, connect_args=bounds)
+
+
 def _make_private(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-        # WAL and shared memory take the main file's mode.
-        with suppress(OSError):
-            file.chmod(0o600)
+        # WAL and shared memory take the main file's mode when they are made; old ones may be left from a crash.
+        for made in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
+            with suppress(OSError):
+                made.chmod(0o600)
     except OSError as error:
         text = f"the database file cannot be written: {error.strerror}"
         raise StoreError(text, where=str(file), cure="check rights") from None
 
 
 def _migrate(engine: sa.Engine) -> None:
-    with engine.begin() as connection:
-        if sa.inspect(connection).has_table("alembic_version"):
-            version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-            if version == HEAD:
-                return
+    with engine.connect() as reading:  # an up-to-date store is opened without waiting for its writers
+        reading.execution_options(reading=True)
+        version = None
+        if sa.inspect(reading).has_table("alembic_version"):
+            version = reading.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    if version == HEAD:
+        return
+    if version is not None and version > HEAD:
+        text = "the store was made by a newer version of the adapter"
+        raise SettingsError(text, code="SETTINGS.STORE", cure="install that version, or use another store")
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":  # two starts at once: the second finds the tables made
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7210001)")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
 
-def _stamp(connection: sa.Connection, environment: str) -> None:
-    found = connection.execute(sa.select(tables.meta.c.value).where(tables.meta.c.name == "environment")).scalar()
+def _stamp(engine: sa.Engine, environment: str) -> None:
+    query = sa.select(tables.meta.c.value).where(tables.meta.c.name == "environment")
+    with engine.connect() as reading:
+        found = reading.execution_options(reading=True).execute(query).scalar()
     if found is None:
-        connection.execute(tables.meta.insert().values(name="environment", value=environment))
-    elif found != environment:
+        with engine.begin() as connection:
+            add_once(connection, tables.meta, name="environment", value=environment)
+            found = connection.execute(query).scalar()
+    if found != environment:
         raise SettingsError(
             f"the store belongs to environment '{found}'", code="SETTINGS.MIX", cure="use a store of its own (P22)"
         )

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from adapter.model.delivery import Step
+from adapter.store.database import add_once
 from adapter.store.journal import Row, add_event, add_payload
 from adapter.store.tables import delivery, lease, message
 
@@ -121,6 +122,8 @@ def lease_accepted(
     free = sa.or_(delivery.c.lease_until.is_(None), delivery.c.lease_until < now)
     query = sa.select(delivery).where(delivery.c.step == Step.ACCEPTED.value, delivery.c.tenant == tenant, free)
     query = query.order_by(delivery.c.urgency, delivery.c.seq).limit(limit)
+    if db.dialect.name == "postgresql":  # two consumers at once never take the same row
+        query = query.with_for_update(skip_locked=True)
     rows = [dict(row) for row in db.execute(query).mappings()]
     for row in rows:
         holder = f"{consumer}:{token}:{row['id']}"
@@ -131,23 +134,31 @@ def lease_accepted(
 
 def find_leased(db: sa.Connection, holder: str) -> Row | None:
     """The row that this token holds, or held last."""
-    found = db.execute(sa.select(delivery).where(delivery.c.lease_by == holder)).mappings().first()
+    by_id = delivery.c.id == holder.rpartition(":")[2]  # the token ends with the row's id, which has an index
+    found = db.execute(sa.select(delivery).where(by_id, delivery.c.lease_by == holder)).mappings().first()
     return None if found is None else dict(found)
 
 
 def take_lease(db: sa.Connection, name: str, holder: str, *, now: int, until: int) -> int | None:
     """The fencing number when ``holder`` has the named lease now, None when another one has it."""
-    found = db.execute(sa.select(lease).where(lease.c.name == name)).mappings().first()
-    if found is None:
-        db.execute(lease.insert().values(name=name, holder=holder, until=until, fence=1))
+    if add_once(db, lease, name=name, holder=holder, until=until, fence=1):
         return 1
+    found = db.execute(sa.select(lease).where(lease.c.name == name)).mappings().one()
     other = bool(found["holder"] != holder)
     if other and found["until"] > now:
         return None
     fence = int(found["fence"]) + other
-    db.execute(lease.update().where(lease.c.name == name).values(holder=holder, until=until, fence=fence))
-    return fence
+    # Compare and set: somebody else may have taken the lapsed lease since it was read.
+    unchanged = sa.and_(lease.c.name == name, lease.c.holder == found["holder"], lease.c.fence == found["fence"])
+    taken = db.execute(lease.update().where(unchanged).values(holder=holder, until=until, fence=fence)).rowcount
+    return fence if taken else None
 
 
 def set_put_away(db: sa.Connection, delivery_id: str) -> None:
     db.execute(delivery.update().where(delivery.c.id == delivery_id).values(put_away=True))
+
+
+def find_delivery(db: sa.Connection, delivery_id: str) -> Row | None:
+    """An inbound delivery by id."""
+    found = db.execute(sa.select(delivery).where(delivery.c.id == delivery_id)).mappings().first()
+    return None if found is None else dict(found)

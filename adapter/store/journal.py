@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
+from adapter.codes import Coded
 from adapter.errors import StateError, StoreError
 from adapter.model.delivery import Answer, Leg, Step, check_move
+from adapter.store.database import add_once
 from adapter.store.tables import delivery, event, incident, payload
 
 Row = dict[str, Any]
@@ -122,12 +124,27 @@ def read_payload(db: sa.Connection, message_id: str, role: str = "document") -> 
 
 def open_incident(db: sa.Connection, name: str, *, at: int) -> bool:
     """True when the incident is new: an alarm fires once per incident (P26)."""
-    if db.execute(incident.update().where(incident.c.name == name).values(count=incident.c.count + 1)).rowcount:
-        return False
-    db.execute(incident.insert().values(name=name, opened_at=at, count=1))
-    return True
+    if add_once(db, incident, name=name, opened_at=at, count=1):
+        return True
+    db.execute(incident.update().where(incident.c.name == name).values(count=incident.c.count + 1))
+    return False
 
 
 def close_incident(db: sa.Connection, name: str) -> bool:
     """True when it was open: the all-clear fires once."""
     return bool(db.execute(incident.delete().where(incident.c.name == name)).rowcount)
+
+
+def is_open(db: sa.Connection, name: str) -> bool:
+    """True while the incident is open."""
+    return db.execute(sa.select(incident.c.name).where(incident.c.name == name)).first() is not None
+
+
+def write_errors(errors: Sequence[Coded]) -> list[dict[str, str | None]]:
+    """AppRec errors as JSON: code, system, text (display name), more (free text)."""
+    return [{"code": e.code, "system": e.system, "text": e.name, "more": e.text} for e in errors]
+
+
+def read_errors(stored: Sequence[Mapping[str, Any]] | None) -> tuple[Coded, ...]:
+    """The way back from ``write_errors``."""
+    return tuple(Coded(e.get("code"), e.get("system"), e.get("text"), e.get("more")) for e in stored or ())

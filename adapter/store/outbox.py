@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from adapter.errors import ConflictError
 from adapter.model.delivery import FINAL_LEGS, Answer, Leg
+from adapter.store.database import add_once, take_turns
 from adapter.store.journal import Row, add_event, add_payload, move
 from adapter.store.tables import delivery, message, pause, remote
 
@@ -44,6 +45,7 @@ class NewDelivery:
 
 def find_submission(db: sa.Connection, tenant: str, key: str) -> tuple[str, str] | None:
     """(message id, input digest) of an earlier submit with this key (P6)."""
+    take_turns(db, f"submit {tenant} {key}")
     query = sa.select(message.c.id, message.c.input_digest).where(message.c.tenant == tenant)
     found = db.execute(query.where(message.c.submit_key == key)).first()
     return None if found is None else (found.id, found.input_digest)
@@ -85,6 +87,7 @@ def add(db: sa.Connection, new: NewMessage, deliveries: Sequence[NewDelivery], *
 
 def refuse_second_msg_id(db: sa.Connection, tenant: str, msg_id: str) -> None:
     """Raise ConflictError when this tenant already sent a message with that MsgId (P1: one MsgId, one message)."""
+    take_turns(db, f"msg id {tenant} {msg_id.lower()}")
     query = sa.select(message.c.id).where(message.c.direction == "out", message.c.msg_id == msg_id.lower())
     if db.execute(query.where(message.c.tenant == tenant).limit(1)).first() is not None:
         raise ConflictError("a message with this MsgId was already submitted", cure="use a new MsgId")
@@ -115,12 +118,8 @@ def claim(db: sa.Connection, *, now: int, by: str, until: int, limit: int) -> li
     A row in *unknown* that is due has had its wait for proof (P2); its ``resends`` counts up. Rows of a paused tenant
     (P23) and rows behind an earlier one in their lane (P5) are left.
     """
-    query = _DUE.limit(limit)
-    if db.dialect.name == "postgresql":
-        query = query.with_for_update(skip_locked=True)
     groups: dict[tuple[str, str], list[Row]] = {}
-    for found in db.execute(query, {"now": now}).mappings():
-        row = dict(found)
+    for row in _take_due(db, now, limit):
         again = row["leg"] == Leg.UNKNOWN.value
         row_after: dict[str, Any] = {"attempts": row["attempts"] + 1, "resends": row["resends"] + again}
         columns: dict[str, Any] = {"lease_by": by, "lease_until": until, "due_at": None, **row_after}
@@ -130,9 +129,26 @@ def claim(db: sa.Connection, *, now: int, by: str, until: int, limit: int) -> li
     return list(groups.values())
 
 
+def _take_due(db: sa.Connection, now: int, limit: int) -> list[Row]:
+    """Due rows in order; the limit never parts the rows of one message, as they share one POST (P1)."""
+    shared = db.dialect.name == "postgresql"
+    rows = [dict(found) for found in db.execute(_DUE.limit(3 * limit if shared else limit), {"now": now}).mappings()]
+    messages = list(dict.fromkeys(row["message_id"] for row in rows))
+    if shared:
+        # Workers skip each other's messages, whole ones; what is still due is read again under the lock.
+        free = sa.select(message.c.id).where(message.c.id.in_(messages))
+        locked = set(db.execute(free.with_for_update(skip_locked=True)).scalars())
+        messages = [found for found in messages if found in locked][:limit]
+    elif len(rows) < limit:
+        return rows
+    whole = _DUE.where(delivery.c.message_id.in_(messages))
+    return [dict(found) for found in db.execute(whole, {"now": now}).mappings()]
+
+
 def due_rows(db: sa.Connection, *, now: int) -> int:
-    """How many rows a claim could take now."""
-    return len(db.execute(_DUE.limit(1000), {"now": now}).all())
+    """How many rows a claim could take now, counted up to 1000."""
+    some = _due(sa.bindparam("now", type_=sa.BigInteger)).with_only_columns(delivery.c.id).limit(1000)  # type: ignore[arg-type]
+    return db.execute(sa.select(sa.func.count()).select_from(some.subquery()), {"now": now}).scalar_one()
 
 
 def expired_claims(db: sa.Connection, now: int) -> list[Row]:
@@ -143,9 +159,7 @@ def expired_claims(db: sa.Connection, now: int) -> list[Row]:
 
 def add_remote_id(db: sa.Connection, message_id: str, remote_id: str, *, at: int) -> None:
     """Keep a server id of a message: all of them are polled (P2)."""
-    known = db.execute(sa.select(remote.c.remote_id).where(remote.c.remote_id == remote_id)).first()
-    if known is None:
-        db.execute(remote.insert().values(remote_id=remote_id, message_id=message_id, at=at))
+    add_once(db, remote, remote_id=remote_id, message_id=message_id, at=at)
 
 
 def remote_ids(db: sa.Connection, message_id: str) -> list[str]:
@@ -189,3 +203,9 @@ def overdue(db: sa.Connection, now: int, limit: int = 500) -> list[Row]:
 def set_columns(db: sa.Connection, delivery_id: str, **columns: object) -> None:
     """Change columns that are no state (times, counters)."""
     db.execute(delivery.update().where(delivery.c.id == delivery_id).values(**columns))
+
+
+def find_delivery(db: sa.Connection, delivery_id: str) -> Row | None:
+    """A delivery of either direction by id."""
+    found = db.execute(sa.select(delivery).where(delivery.c.id == delivery_id)).mappings().first()
+    return None if found is None else dict(found)

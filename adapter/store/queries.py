@@ -6,10 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from adapter.model.delivery import Answer, Leg, outcome
-from adapter.store.database import from_us
-from adapter.store.journal import Row
-from adapter.store.tables import delivery, event, incident, message, pause, payload
+from adapter.model.delivery import Answer, Leg, Step, outcome
+from adapter.store.database import add_once, from_us
+from adapter.store.journal import Row, add_event
+from adapter.store.tables import delivery, event, incident, message, pause, payload, remote
 
 _TIMES = ("due_at", "queued_at", "sent_at", "confirmed_at", "answered_at", "attention_since", "created_at", "at")
 
@@ -82,27 +82,41 @@ def list_rows(
         like = f"%{text.lower()}%"
         columns = (message.c.msg_id, message.c.msg_type, message.c.document_id, message.c.id, delivery.c.attention)
         query = query.where(sa.or_(*(sa.func.lower(column).like(like) for column in columns)))
-    rows = [dict(row) for row in db.execute(query.limit(limit if state is None else 10_000)).mappings()]
+    if state is not None:
+        query = query.where(_in_state(state))
+    rows = [dict(row) for row in db.execute(query.limit(limit)).mappings()]
     for row in rows:
         row["state"] = state_of(row)
-    if state is not None:
-        rows = [row for row in rows if state in (row["state"], row["leg"], row["answer"], row["step"])][:limit]
     return rows
 
 
+def _in_state(state: str) -> sa.ColumnElement[bool]:
+    """Rows whose leg, answer, step or outcome is called so; the outcome is derived, so its pairs are spelt out."""
+    words = [delivery.c.leg == state, delivery.c.answer == state, delivery.c.step == state]
+    for leg in Leg:
+        answers = [answer.value for answer in Answer if outcome(leg, answer).value == state]
+        if answers:
+            words.append(sa.and_(delivery.c.leg == leg.value, delivery.c.answer.in_(answers)))
+    return sa.or_(*words)
+
+
 def resolve(db: sa.Connection, any_id: str) -> str | None:
-    """The message id for a message id, a delivery id, a MsgId or a server id (unique prefix of 8+ is enough)."""
-    wanted = any_id.lower()
-    for column, target in (
-        (message.c.id, message.c.id),
-        (delivery.c.id, delivery.c.message_id),
-        (message.c.msg_id, message.c.id),
-        (delivery.c.remote_id, delivery.c.message_id),
-    ):
-        match = column == wanted if len(wanted) >= 36 else column.like(f"{wanted}%")
-        found = list(dict.fromkeys(db.execute(sa.select(target).where(match).limit(3)).scalars()))
-        if len(found) == 1 or (found and len(wanted) >= 36):
-            return str(found[-1])
+    """The message id for a message id, a delivery id, a MsgId or a server id; a unique prefix of 8 or more is enough.
+
+    Of several messages with one MsgId (a duplicate, a conflict) it is the first.
+    """
+    wanted = any_id.strip().lower()
+    if len(wanted) < 8:
+        return None
+    whole = len(wanted) >= 36
+    for column in (message.c.id, delivery.c.id, message.c.msg_id, delivery.c.remote_id, remote.c.remote_id):
+        match = column == wanted if whole else column.startswith(wanted, autoescape=True)
+        query = sa.select(message.c.id).distinct().add_columns(message.c.seq).where(match)
+        if column.table is not message:
+            query = query.join(column.table, column.table.c.message_id == message.c.id)
+        found = db.execute(query.order_by(message.c.seq).limit(2)).scalars().all()
+        if len(found) == 1 or (found and whole):
+            return str(found[0])
     return None
 
 
@@ -113,6 +127,9 @@ def events_of(db: sa.Connection, message_id: str) -> list[Row]:
 
 def events_after(db: sa.Connection, after: int, limit: int, tenant: str | None = None) -> list[Row]:
     """Events with a number above ``after``, in order; the number is the cursor (P6)."""
+    if db.dialect.name == "postgresql":
+        # Numbers are given before the commit: wait for the writers under way, or a lower one would turn up behind us.
+        db.exec_driver_sql("LOCK TABLE event IN SHARE MODE")
     query = sa.select(event).where(event.c.id > after)
     if tenant is not None:
         query = query.where(event.c.tenant == tenant)
@@ -149,10 +166,10 @@ def counts(db: sa.Connection) -> dict[str, int]:
 def pause_tenant(db: sa.Connection, tenant: str, reason: str, *, at: int, again_at: int) -> bool:
     """Stop a tenant (P23). True when it was not paused before: then one alarm is due."""
     values = {"reason": reason, "again_at": again_at}
-    if db.execute(pause.update().where(pause.c.tenant == tenant).values(**values)).rowcount:
-        return False
-    db.execute(pause.insert().values(tenant=tenant, since=at, **values))
-    return True
+    if add_once(db, pause, tenant=tenant, since=at, **values):
+        return True
+    db.execute(pause.update().where(pause.c.tenant == tenant).values(**values))
+    return False
 
 
 def resume_tenant(db: sa.Connection, tenant: str) -> bool:
@@ -169,3 +186,38 @@ def paused(db: sa.Connection, tenant: str, now: int) -> Row | None:
 
 def incidents(db: sa.Connection) -> list[Row]:
     return [dict(row) for row in db.execute(sa.select(incident).order_by(incident.c.opened_at)).mappings()]
+
+
+def drop_old_bytes(db: sa.Connection, *, before: int, at: int, limit: int = 2000) -> int:
+    """Take the bytes of old messages whose every row is final and needs nobody; an event says so (P28)."""
+    open_out = sa.and_(
+        delivery.c.direction == "out",
+        sa.not_(
+            sa.or_(
+                delivery.c.answer.in_((Answer.ACCEPTED.value, Answer.PARTIAL.value)),
+                sa.and_(delivery.c.answer == Answer.NOT_ASKED.value, delivery.c.leg == Leg.CONFIRMED.value),
+                delivery.c.leg == Leg.CANCELLED.value,
+                delivery.c.settled_by.is_not(None),
+            )
+        ),
+    )
+    closed = (Step.RECEIPTED.value, Step.DUPLICATE.value, Step.MATCHED.value)
+    open_in = sa.and_(delivery.c.direction == "in", delivery.c.step.not_in(closed), delivery.c.settled_by.is_(None))
+    unfinished = (
+        sa.select(delivery.c.id)
+        .where(delivery.c.message_id == message.c.id)
+        .where(sa.or_(open_out, open_in, delivery.c.attention.is_not(None)))
+        .exists()
+    )
+    query = (
+        sa.select(message.c.id, message.c.tenant)
+        .join(payload, payload.c.message_id == message.c.id)
+        .where(message.c.created_at < before, payload.c.content.is_not(None), ~unfinished)
+        .distinct()
+        .limit(limit)
+    )
+    found = db.execute(query).all()
+    for row in found:
+        db.execute(payload.update().where(payload.c.message_id == row.id).values(content=None))
+        add_event(db, at=at, tenant=row.tenant, kind="bytes deleted", message_id=row.id)
+    return len(found)

@@ -53,9 +53,10 @@ message = Table(
     Column("created_at", BigInteger, nullable=False),
     UniqueConstraint("tenant", "submit_key", name="message_submit_key"),
 )
-Index("message_identity", message.c.direction, message.c.msg_id, message.c.sender)
+Index("message_identity", message.c.msg_id, message.c.direction, message.c.sender)  # MsgId alone too: look-ups by id
 Index("message_document", message.c.document_id, message.c.sender)
 Index("message_answers", message.c.answers)
+Index("message_created", message.c.created_at)
 
 delivery = Table(
     "delivery",
@@ -113,6 +114,7 @@ Index(
 Index("delivery_lane", delivery.c.lane, delivery.c.party, delivery.c.seq)
 Index("delivery_lease", delivery.c.leg, delivery.c.lease_until)
 Index("delivery_step", delivery.c.step, delivery.c.seq)
+Index("delivery_newest", delivery.c.seq)
 Index(
     "delivery_attention",
     delivery.c.attention,
