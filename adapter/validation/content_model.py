@@ -47,7 +47,7 @@ def content_faults(parent: Element, group: Any) -> Iterator[Fault]:
         yield Fault("missing", parent, f"/{names[0]}", f"{words} is missing")
     counts: dict[str, int] = {}
     highest = 0
-    open_to_others = any(candidate.name is None for candidate in group.iter_elements())
+    open_to_others = None in _tags(group)
     for child in children:
         place = places.get(str(child.tag))
         if place is None:
@@ -93,14 +93,15 @@ def _places(group: Any) -> list[Place]:
 
 def _absent(group: Any, present: set[str]) -> Iterator[list[str]]:
     """Local names that are mandatory and not there; several when one of them would do."""
-    here = {element.name for element in group.iter_elements()} & present
+    here = _tags(group) & present
     if group.min_occurs == 0 and not here:
         return
     if group.model == "choice":
-        if not here and not group.is_emptiable():
-            yield [element.local_name for element in group.iter_elements() if element.name]
+        names = [element.local_name for element in group.iter_elements()]
+        if not here and not group.is_emptiable() and None not in _tags(group):
+            yield names
         for particle in group:
-            if is_group(particle) and {element.name for element in particle.iter_elements()} & present:
+            if is_group(particle) and _tags(particle) & present:
                 yield from _absent(particle, present)
         return
     for particle in group:
@@ -111,16 +112,22 @@ def _absent(group: Any, present: set[str]) -> Iterator[list[str]]:
 
 
 def _exclusive(children: Sequence[Element], group: Any, present: set[str]) -> Iterator[Fault]:
-    if group.model == "choice" and group.max_occurs == 1:
-        sides = [{e.name for e in p.iter_elements()} if is_group(p) else {p.name} for p in group]
-        used = [side & present for side in sides if side & present]
-        if len(used) > 1:
-            first = next(child for child in children if any(child.tag in side for side in used))
-            own = next(side for side in used if first.tag in side)
-            other = next(
-                child for child in children if child.tag not in own and any(child.tag in side for side in used)
-            )
-            yield Fault("unexpected", other, "", f"this element and {etree.QName(first).localname} exclude each other")
+    """Children of which only one kind may be there."""
+    if group.max_occurs != 1:
+        return
+    if group.model == "choice":
+        used = [side for side in map(_tags, group) if side & present]
+        chosen = next((child for child in children if used and child.tag in used[0]), None)
+        for child in children:
+            if chosen is not None and child.tag not in used[0] and any(child.tag in side for side in used[1:]):
+                yield Fault(
+                    "unexpected", child, "", f"this element and {etree.QName(chosen).localname} exclude each other"
+                )
     for particle in group:
         if is_group(particle):
             yield from _exclusive(children, particle, present)
+
+
+def _tags(particle: Any) -> set[str | None]:
+    """Names of the elements in a particle; None among them stands for any other."""
+    return {element.name for element in particle.iter_elements()} if is_group(particle) else {particle.name}

@@ -8,6 +8,7 @@ imported for faulty documents only.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 _STEP = re.compile(r"(?:(?P<any>\*)|(?:(?P<prefix>[^:\[]+):)?(?P<name>[^\[]+))(?:\[(?P<position>\d+)\])?")
 _ATTRIBUTE = re.compile(r"Element '[^']*', attribute '(?P<name>[^']*)': ")
 _REQUIRED = re.compile(r"The attribute '(?P<name>[^']*)' is required but missing\.$")
+_PER_PARENT = 20  # faults among the children of one element
 
 _FORMS = {
     "dateTime": "a date and time, YYYY-MM-DDThh:mm:ss",
@@ -90,6 +92,13 @@ class Explainer:
                 line = _line(fault.element) or entry.line or None
                 found.setdefault((fault.rule, path), _finding(fault, path, line))
         return list(found.values())
+
+    def crowd(self, root: Element, parent: Element) -> Finding:
+        """The one finding of a faulty document with very many children in one element: to find all would be slow."""
+        fault = Fault(
+            "unexpected", parent, "", "the schema is not kept, in a document with too many elements to say where"
+        )
+        return _finding(fault, self.path(root, parent), _line(parent))
 
     def path(self, root: Element, element: Element) -> str:
         """Local names from ``root`` to ``element``, with positions among siblings of a name; unknown: ``*[n]``."""
@@ -171,8 +180,13 @@ class Explainer:
         parent = element if missing else element.getparent()
         declared = self._declaration(root, parent) if parent is not None else None
         group = declared.type.content if declared is not None else None
-        faults = list(content_faults(parent, group)) if parent is not None and is_group(group) else []
-        return faults or [Fault("unexpected", element, "", "this element does not belong here")]
+        if parent is not None and is_group(group):
+            faults = list(itertools.islice(content_faults(parent, group), _PER_PARENT))
+            if faults:
+                return faults
+        if missing:
+            return [Fault("missing", element, "/*", "content is missing")]
+        return [Fault("unexpected", element, "", "this element does not belong here")]
 
     def _declaration(self, root: Element, element: Element) -> Any:
         """The schema's declaration of an element, found by names from the root down; None where it has none."""

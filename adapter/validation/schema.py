@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lxml import etree
 
 from adapter.errors import Finding, SettingsError, Severity, UnreadableError
-from adapter.xmlio import Element, compile_schema, parse, serialise
+from adapter.xmlio import Element, compile_schema, follows_schema, parse, serialise
 
 if TYPE_CHECKING:
     from adapter.validation.explain import Explainer
@@ -84,6 +84,8 @@ ROOTS: Mapping[str, str] = MappingProxyType(
 )
 _ENCLOSING = (f"{{{MSGHEAD}}}Content", f"{{{REFERRAL_11}}}Content")
 MAX_FAULTS = 100  # findings per document; more help nobody
+WIDE = 1000  # children of one element, beyond which a faulty document gets one finding only
+_find_wide = etree.XPath(f"descendant-or-self::*[*[{WIDE + 1}]]")
 _MAX_FILE_BYTES = 2_000_000
 _MAX_FILES = 500
 
@@ -117,6 +119,11 @@ class Validator:
         from adapter.validation.explain import Explainer  # takes half a second: only a faulty document pays for it
 
         return Explainer(self.sources)
+
+    def accepts(self, root: Element) -> bool:
+        """The verdict alone, in linear time."""
+        with self._lock:
+            return follows_schema(root, self._schema)
 
     def log(self, root: Element) -> list[LogEntry]:
         """The validator's complaints, at most MAX_FAULTS; empty for a valid document."""
@@ -194,10 +201,11 @@ def check_schema(root: Element, *, directory: Path | None = None) -> list[Findin
     if name.localname != expected:
         return [_wrong_root(root, expected)]
     validator = schema_set(directory).validator(namespaces)
+    wide: Any = _find_wide(root)
+    if wide and not validator.accepts(root):
+        return [validator.explainer.crowd(root, wide[0])]
     log = validator.log(root)
-    if not log:
-        return []
-    return validator.explainer.findings(root, log)
+    return validator.explainer.findings(root, log) if log else []
 
 
 def needed_namespaces(root: Element) -> frozenset[str] | None:
@@ -214,7 +222,7 @@ def needed_namespaces(root: Element) -> frozenset[str] | None:
     if own == MSGHEAD and bodies and bodies[0] not in ROOTS and bodies[0] != BASE64CONTAINER:
         return None
     known = {namespace for namespace in bodies if namespace in ROOTS} - {own}
-    return frozenset(ROOTS) if len(known) > 1 else frozenset({own, *known})
+    return frozenset({BASE64CONTAINER, *(ROOTS if len(known) > 1 else known), own} if bodies else {own})
 
 
 def schema_set(directory: Path | None = None) -> SchemaSet:
