@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from adapter import codes
+from adapter.codes import display_name, known_system, system_number
 from adapter.validation import names
 from adapter.validation.rule import ERROR, INFO, WARNING, Rule
 from adapter.validation.subject import CodedElement, Hit, Subject, place
@@ -104,7 +104,7 @@ def field_of(tag: str) -> Field | None:
         or (name in _CV_IN_REFERRAL_2 and namespace == names.REFERRAL_2_0)
     )
     lists = () if cv else _LISTS_BY_FIELD.get((namespace, name)) or _LISTS_ANYWHERE.get(name, ())
-    return Field(cv, tuple(str(number) for number in lists if codes.known_system(number)))
+    return Field(cv, tuple(str(number) for number in lists if known_system(number)))
 
 
 class Faults(NamedTuple):
@@ -139,9 +139,9 @@ def _judge_value(found: CodedElement, field: Field, faults: Faults) -> None:
         return
     if field.cv and "DN" not in given:
         faults.nameless.append(found.element)
-    number = codes.system_number(system)
-    lists = field.lists if number is None else (number,) if codes.known_system(number) else ()
-    if lists and not any(codes.display_name(one, code.strip()) for one in lists):
+    number = system_number(system)
+    lists = field.lists if number is None else (number,) if known_system(number) else ()
+    if lists and not any(display_name(one, code.strip()) for one in lists):
         faults.unknown.append(place(found.element, None, ", ".join(lists)))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from adapter import codes
 from adapter.identifiers import is_message_id
 from adapter.model.document import Family
 from adapter.validation import names
@@ -47,12 +46,6 @@ def not_accepted(subject: Subject) -> Iterator[Hit]:
         kind = facts.msg_type or ""
         if kind not in accepts and f"{kind} {facts.version}" not in accepts:
             yield _head(subject, "Type")._replace(detail=", ".join(accepts))
-
-
-def unknown_type(subject: Subject) -> Iterator[Hit]:
-    kind = subject.facts.msg_type
-    if subject.msghead and kind is not None and codes.display_name(8279, kind) is None:
-        yield _head(subject, "Type")
 
 
 def other_action(subject: Subject) -> Iterator[Hit]:
@@ -122,7 +115,7 @@ def references(subject: Subject) -> Iterator[Hit]:
 def body_namespace(subject: Subject) -> Iterator[Hit]:
     facts = subject.facts
     if facts.msg_type not in names.SUPPORTED_TYPES and facts.msg_type is not None:
-        return  # V1.TYPE says it already
+        return  # V1 says it already
     allowed = names.TYPES_BY_NAMESPACE.get(facts.namespace)
     if subject.msghead and (subject.body is None or subject.body is subject.root):
         return  # there is no body: V10.ROOT
@@ -151,8 +144,8 @@ def body_type(subject: Subject) -> Iterator[Hit]:
 
 RULES = (
     Rule(
-        id="V1.TYPE",
-        source="HIS 80601:2006 5.1; HIS 80415:2012 3.3.4",
+        id="V1",
+        source="HIS 80601:2006 5.1; code list 8279; HIS 80415:2012 3.3.4",
         out=ERROR,
         into=ERROR,
         apprec="T10",
@@ -182,15 +175,6 @@ RULES = (
         nb="Meldingstypen er ikke avtalt; bruk en av de avtalte",
         en="This message type is not agreed; use one of the agreed ones",
         predicate=not_accepted,
-    ),
-    Rule(
-        id="V1",
-        source="HIS 80601:2006 5.1; code list 8279",
-        out=ERROR,
-        into=WARNING,
-        nb="Meldingstypen skal være en kode fra kodeverk 8279",
-        en="The message type must be a code of list 8279",
-        predicate=unknown_type,
     ),
     Rule(
         id="V1.ACTION",

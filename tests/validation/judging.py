@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from adapter import xmlio
 from adapter.documents import read_facts, unwrap
 from adapter.errors import Finding, UnreadableError, UnsupportedError
 from adapter.model.document import Facts
@@ -14,6 +13,7 @@ from adapter.validation.report import report_line, unreadable
 from adapter.validation.rulebook import check_rules
 from adapter.validation.schema import check_schema
 from adapter.validation.subject import RuleContext
+from adapter.xmlio import parse
 from tests.validation.cases_base import NOW
 
 
@@ -37,7 +37,7 @@ def judged(document: str | bytes, direction: str = "in", **context: Any) -> Judg
     """The outcome of a check at NOW."""
     data = document.encode() if isinstance(document, str) else document
     try:
-        root = unwrap(xmlio.parse(data))
+        root = unwrap(parse(data))
     except (UnreadableError, UnsupportedError) as error:
         findings = [unreadable(error)]
         judgement = judge(None, findings)

@@ -96,7 +96,7 @@ def test_the_coverage_table_is_complete_and_true(capsys: pytest.CaptureFixture[s
 
 
 def receipt(found: Judged, acknowledger: int = 0, version: str = "1.1") -> str:
-    from adapter import xmlio
+    from adapter.xmlio import serialise
 
     verdict = found.judgement.receipt()
     assert verdict is not None
@@ -108,7 +108,7 @@ def receipt(found: Judged, acknowledger: int = 0, version: str = "1.1") -> str:
         gen_date=NOW.replace(tzinfo=None),
         version=version,
     )
-    return xmlio.serialise(root).decode()
+    return serialise(root).decode()
 
 
 def test_at_a_05_and_06_addresses_are_mirrored() -> None:
