@@ -27,9 +27,7 @@ _PERSON_LEVEL_2 = (
 
 CASES: tuple[Case, ...] = (
     row("V1", NOTE_10, swap('V="DIALOG_NOTAT"', 'V="SYKMELD"'), BLOCK, BLOCK, "T10", "message-type-not-supported"),
-    row(
-        "V1", NOTE_10, swap('V="DIALOG_NOTAT"', 'V="DIALOG_PRAT"'), BLOCK, BLOCK, "T10", "message-type-not-in-its-list"
-    ),
+    row("V1", NOTE_10, swap('V="DIALOG_NOTAT"', 'V="DIALOG_PRAT"'), BLOCK, BLOCK, "T10"),
     row("V1.ACTION", NOTE_10, swap("", ""), BLOCK, WARN, action="DIALOG_SVAR"),
     row("V1.ACCEPTS", NOTE_10, swap("", ""), BLOCK, BLOCK, "T10", accepts=("HENVISNING_NYTILSTAND 2.0",)),
     row("V2", NOTE_10, swap("v1.2 2006-05-24", "v1.1 2006-05-24"), BLOCK, BLOCK, "T02", "migversion-of-an-older-head"),
