@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -53,25 +54,55 @@ def inbox(shared: Shared, tenant: str | None, as_json: bool) -> int:
 @click.option("--consumer", default="cli", show_default=True, metavar="NAME", help="Who takes them.")
 @click.option("--lease", "lease_s", type=click.FloatRange(1), metavar="SECONDS", help="Default: inbound.lease_s.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=25, show_default=True, help="At most so many.")
+@click.option(
+    "--save", type=click.Path(file_okay=False), metavar="DIR", help="Save each document and its attachments here."
+)
 @click.option("--document", is_flag=True, help="Add the XML document itself, in base64.")
 @tenant_option
 @click.pass_obj
-def take(shared: Shared, consumer: str, lease_s: float | None, limit: int, document: bool, tenant: str | None) -> int:
+def take(
+    shared: Shared,
+    consumer: str,
+    lease_s: float | None,
+    limit: int,
+    save: str | None,
+    document: bool,
+    tenant: str | None,
+) -> int:
     """Take messages and print them, content and all, as JSON Lines. Confirm each with its token before the lease ends.
 
     What is not confirmed in time is given out again.
 
     \b
     Example:
-      adapter take --consumer ehr --lease 600 > taken.jsonl
+      adapter take --consumer ehr --lease 600 --save inbox/ > taken.jsonl
     """
     with opened(shared) as adapter:
         for taken in adapter.take(consumer, lease_s=lease_s, limit=limit, tenant=tenant):
             record = {name: getattr(taken, name) for name in SHOWN}
             if document:
                 record["document"] = b64encode(taken.document).decode()
+            if save is not None:
+                record["files"] = save_files(taken.document, Path(save) / taken.delivery_id)
             output.json_line(record)
     return OK
+
+
+def save_files(document: bytes, folder: Path) -> list[str]:
+    """The document and its attachments as files that we alone can read; gives their paths, the document first."""
+    import mimetypes
+
+    from adapter.documents import attachment_bytes, read_facts
+    from adapter.flow.trust import covered_root
+
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    contents = {"document.xml": document}
+    for number, attachment in enumerate(read_facts(covered_root(document)).attachments):
+        suffix = mimetypes.guess_extension(attachment.mime_type or "") or ".bin"
+        contents[f"attachment-{number}{suffix}"] = attachment_bytes(attachment)
+    for name, content in contents.items():
+        output.write_bytes(content, str(folder / name))
+    return [str(folder / name) for name in contents]
 
 
 @click.command()

@@ -172,6 +172,20 @@ def test_a_received_message_is_taken_confirmed_and_answered(desk: Desk) -> None:
     assert len(desk.world.receipts(taken[0]["msg_id"])) == 1
 
 
+def test_a_taken_message_can_be_saved_with_its_attachments(desk: Desk, tmp_path: Path) -> None:
+    document = (SAMPLES / "good" / "referral-frisklivssentral-pdf.xml").read_bytes()
+    for old, new in ((b"8091101", b"8091301"), (b"8091100", b"8091300")):
+        document = document.replace(old, b"~").replace(new, old).replace(b"~", new)
+    desk.world.inject(document, place.SOLVANG_GP)
+    desk.rounds(1)
+    row = desk("take", "--tenant", "solvang", "--save", tmp_path / "saved").rows[0]
+    saved = [Path(name) for name in row["files"]]
+    assert [file.name for file in saved] == ["document.xml", "attachment-0.pdf"]
+    assert saved[0].read_bytes() == document
+    assert saved[1].read_bytes().startswith(b"%PDF")
+    assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in saved)
+
+
 def test_p7_a_consumer_rejects_with_a_legal_code_only(desk: Desk) -> None:
     desk.arrive("good/inbound-note", sender=place.BEKKELIA_GP)
     desk.rounds(1)
