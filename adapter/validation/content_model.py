@@ -65,6 +65,29 @@ def content_faults(parent: Element, group: Any) -> Iterator[Fault]:
     yield from _exclusive(children, group, present)
 
 
+def mend(parent: Element, group: Any) -> None:
+    """Make the children follow the model: drop what is foreign or too many, put empty ones for the absent, sort.
+
+    For a second look at what the validator passes over once it has stumbled; a model with a wildcard is left alone.
+    """
+    places = {place.name: place for place in _places(group)}
+    if None in _tags(group):
+        return
+    children = list(parent.iterchildren("*"))
+    present = {str(child.tag) for child in children}
+    foreign = {fault.element for fault in _exclusive(children, group, present)}
+    counts: dict[str, int] = {}
+    kept: list[Element] = []
+    for child in children:
+        place = places.get(str(child.tag))
+        counts[str(child.tag)] = counts.get(str(child.tag), 0) + 1
+        if place and child not in foreign and (place.most is None or counts[place.name] <= place.most):
+            kept.append(child)
+    local = {etree.QName(name).localname: name for name in places}
+    kept += [etree.Element(local[names[0]]) for names in _absent(group, present)]
+    parent[:] = sorted(kept, key=lambda child: places[str(child.tag)].rank)
+
+
 def _times(most: int) -> str:
     return "once" if most == 1 else f"{most} times"
 

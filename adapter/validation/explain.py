@@ -8,16 +8,17 @@ imported for faulty documents only.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import xmlschema
 from lxml import etree
 
 from adapter.errors import Finding, Severity
-from adapter.validation.content_model import Fault, content_faults, is_group
+from adapter.validation.content_model import Fault, content_faults, is_group, mend
 from adapter.xmlio import Element, serialise
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 _STEP = re.compile(r"(?:(?P<any>\*)|(?:(?P<prefix>[^:\[]+):)?(?P<name>[^\[]+))(?:\[(?P<position>\d+)\])?")
 _ATTRIBUTE = re.compile(r"Element '[^']*', attribute '(?P<name>[^']*)': ")
 _REQUIRED = re.compile(r"The attribute '(?P<name>[^']*)' is required but missing\.$")
+_count = etree.XPath("count(descendant::*)")
 _PER_PARENT = 20  # faults among the children of one element
+_MOST = 100  # findings per document; more help nobody
+_LOOKS = 5  # the first and those after mending; each goes at least one level deeper
+_LARGE = 20_000  # elements, beyond which no copy is made
 
 _FORMS = {
     "dateTime": "a date and time, YYYY-MM-DDThh:mm:ss",
@@ -54,6 +59,7 @@ _FOREIGN_ATTRIBUTE = {"SCHEMAV_CVC_COMPLEX_TYPE_3_2_1", "SCHEMAV_CVC_COMPLEX_TYP
 _CONTENT = "SCHEMAV_ELEMENT_CONTENT"
 _ABSENT_ATTRIBUTE = "SCHEMAV_CVC_COMPLEX_TYPE_4"
 _NO_DECLARATION = "SCHEMAV_CVC_ELT_1"
+_NIL = "SCHEMAV_CVC_ELT_3_1"
 _FIXED = "SCHEMAV_CVC_ELT_5_2_2_2_2"
 _VALUE = (
     "SCHEMAV_CVC_DATATYPE",
@@ -83,15 +89,39 @@ class Explainer:
             if attribute.get("name")
         }
 
-    def findings(self, root: Element, log: Sequence[LogEntry]) -> list[Finding]:
-        """One finding per fault and place, in the order of the log. At least one for a log that is not empty."""
+    def findings(
+        self, root: Element, log: list[LogEntry], look_again: Callable[[Element], list[LogEntry]]
+    ) -> list[Finding]:
+        """One finding per fault and place, in the order of the log, which is not empty.
+
+        The validator passes over what follows a misplaced child, so a copy is mended there and looked at again.
+        """
         found: dict[tuple[str, str], Finding] = {}
-        for entry in log:
-            for fault in self._faults(root, entry):
-                path = self.path(root, fault.element) + fault.rest
-                line = _line(fault.element) or entry.line or None
-                found.setdefault((fault.rule, path), _finding(fault, path, line))
-        return list(found.values())
+        seen = root
+        originals: dict[Element, Element] = {}
+        for look in range(_LOOKS):
+            broken: list[tuple[Element, Any]] = []
+            for fault in [fault for entry in log for fault in self._faults(seen, entry, broken)]:
+                self._add(found, root, fault, originals)
+            if not broken or len(found) >= _MOST or (look == 0 and self._is_large(root)):
+                break
+            if look == 0:
+                seen = copy.deepcopy(root)
+                twins = dict(zip(root.iter("*"), seen.iter("*"), strict=True))
+                originals = {twin: element for element, twin in twins.items()}
+                broken = [(twins[parent], group) for parent, group in broken]
+            for parent, group in broken:
+                mend(parent, group)
+            log = look_again(seen)
+        return list(found.values())[:_MOST]
+
+    def _add(
+        self, found: dict[tuple[str, str], Finding], root: Element, fault: Fault, originals: Mapping[Element, Element]
+    ) -> None:
+        element = originals.get(fault.element) if originals else fault.element
+        if element is not None:  # otherwise it is our own stopgap in the copy
+            path = self.path(root, element) + fault.rest
+            found.setdefault((fault.rule, path), _finding(fault, path, _line(element)))
 
     def crowd(self, root: Element, parent: Element) -> Finding:
         """The one finding of a faulty document with very many children in one element: to find all would be slow."""
@@ -120,37 +150,27 @@ class Explainer:
         alone = before == 0 and next(element.itersiblings(element.tag), None) is None
         return name if alone else f"{name}[{before + 1}]"
 
-    def _faults(self, root: Element, entry: LogEntry) -> list[Fault]:
+    def _faults(self, root: Element, entry: LogEntry, broken: list[tuple[Element, Any]]) -> list[Fault]:
         element = _locate(root, entry.path)
         kind = entry.kind
         named = _ATTRIBUTE.match(entry.message)
         attribute = named["name"] if named else None
         if attribute is not None and attribute.startswith(_XSI):
+            name = self._known(attribute.removeprefix(_XSI), {"type", "nil"})
             return [
-                Fault(
-                    "attribute",
-                    element,
-                    "/@xsi:" + self._known(attribute.removeprefix(_XSI), {"type", "nil"}),
-                    "this instruction to the validator cannot be followed",
-                )
+                Fault("attribute", element, f"/@xsi:{name}", "this instruction to the validator cannot be followed")
             ]
         if kind == _CONTENT:
-            return self._misplaced(root, element, missing=": Missing child element(s)." in entry.message)
+            return self._misplaced(root, element, broken, missing=": Missing child element(s)." in entry.message)
         if kind == _NO_DECLARATION:
             return [Fault("wildcard", element, "", "no schema at hand describes this content")]
-        if kind == "SCHEMAV_CVC_ELT_3_1":
+        if kind == _NIL:
             return [Fault("attribute", element, "/@xsi:nil", "this element must have its content")]
         if kind in _NO_TEXT:
             return [_content_not_allowed(element, entry)]
         if kind in _FOREIGN_ATTRIBUTE:
-            return [
-                Fault(
-                    "attribute",
-                    element,
-                    f"/@{self._known(attribute or '', self._attributes)}",
-                    "this attribute is not allowed here",
-                )
-            ]
+            name = self._known(attribute or "", self._attributes)
+            return [Fault("attribute", element, f"/@{name}", "this attribute is not allowed here")]
         if kind == _ABSENT_ATTRIBUTE:
             absent = _REQUIRED.search(entry.message)
             name = self._known(absent["name"] if absent else "", self._attributes)
@@ -158,6 +178,11 @@ class Explainer:
         if kind == _FIXED or kind.startswith(_VALUE):
             return [self._bad_value(root, element, attribute)]
         return [Fault("unexpected", element, "", "this does not follow the schema")]
+
+    @staticmethod
+    def _is_large(root: Element) -> bool:
+        number: Any = _count(root)
+        return bool(number > _LARGE)
 
     @staticmethod
     def _known(name: str, names: set[str]) -> str:
@@ -176,13 +201,16 @@ class Explainer:
 
     # -- which child stands where
 
-    def _misplaced(self, root: Element, element: Element, *, missing: bool) -> list[Fault]:
+    def _misplaced(
+        self, root: Element, element: Element, broken: list[tuple[Element, Any]], *, missing: bool
+    ) -> list[Fault]:
         parent = element if missing else element.getparent()
         declared = self._declaration(root, parent) if parent is not None else None
         group = declared.type.content if declared is not None else None
         if parent is not None and is_group(group):
             faults = list(itertools.islice(content_faults(parent, group), _PER_PARENT))
             if faults:
+                broken.append((parent, group))
                 return faults
         if missing:
             return [Fault("missing", element, "/*", "content is missing")]

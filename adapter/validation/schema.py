@@ -83,7 +83,7 @@ ROOTS: Mapping[str, str] = MappingProxyType(
     }
 )
 _ENCLOSING = (f"{{{MSGHEAD}}}Content", f"{{{REFERRAL_11}}}Content")
-MAX_FAULTS = 100  # findings per document; more help nobody
+MAX_FAULTS = 100  # lines kept of one log
 WIDE = 1000  # children of one element, beyond which a faulty document gets one finding only
 _find_wide = etree.XPath(f"descendant-or-self::*[*[{WIDE + 1}]]")
 _MAX_FILE_BYTES = 2_000_000
@@ -205,7 +205,7 @@ def check_schema(root: Element, *, directory: Path | None = None) -> list[Findin
     if wide and not validator.accepts(root):
         return [validator.explainer.crowd(root, wide[0])]
     log = validator.log(root)
-    return validator.explainer.findings(root, log) if log else []
+    return validator.explainer.findings(root, log, validator.log) if log else []
 
 
 def needed_namespaces(root: Element) -> frozenset[str] | None:

@@ -88,6 +88,45 @@ def test_what_was_expected_is_said_in_words_of_the_schema() -> None:
         assert text in [finding.text for finding in found(spoilt(*change))]
 
 
+def test_p11_a_misplaced_element_does_not_hide_the_faults_after_it() -> None:
+    text = KINDS["dialogue 1.0"].decode().replace("1990-01-02", "1990-1-2")
+    text = text.replace("<MsgInfo>", '<MsgInfo><RequestedPriority V="N"/>').replace("<TemaKodet", "<Other/><TemaKodet")
+    text = text.replace("<Tema>Theme</Tema>", "<DatoNotat>x</DatoNotat><Tema/><Foresporsel/>")
+    root = parse(text.encode())
+    receiver = root.find(".//{*}Receiver")
+    assert receiver is not None
+    del receiver[:]
+    before = etree.tostring(root)
+    note = f"{CONTENT}/Dialogmelding/Notat"
+    assert {
+        ("XSD.order", f"{HEAD}/Type"),
+        ("XSD.value", f"{HEAD}/Patient/DateOfBirth"),
+        ("XSD.missing", f"{HEAD}/Receiver/Organisation"),
+        ("XSD.unexpected", f"{note}/*[1]"),
+        ("XSD.value", f"{note}/DatoNotat[1]"),
+        ("XSD.missing", f"{note}/Foresporsel[1]/TypeForesp"),
+    } <= {(f.rule, f.path) for f in found(root)}
+    assert etree.tostring(root) == before
+
+
+def test_what_stands_in_for_an_absent_element_has_no_faults_of_its_own() -> None:
+    root = parse(KINDS["referral 1.0"])
+    request = root.find("{*}ServReq")
+    assert request is not None
+    del request[:]
+    names = ("ServType", "IssueDate", "MsgDescr", "Id", "Patient", "ServProvider", "Requester", "Diagnosis")
+    assert [(f.rule, f.path) for f in found(root)] == [("XSD.missing", f"/Message/ServReq/{name}") for name in names]
+
+
+def test_a_large_document_is_looked_at_once() -> None:
+    items = "<InfItem><Observation/></InfItem>" * 900
+    body = REFERRAL_20.replace("<ReasonAsText>", items + "<ReasonAsText>", 1)
+    many = "".join(f"<Diagnosis><Concept/>{'<Modifier/>' * 950}</Diagnosis>" for _ in range(20))
+    findings = found(parse(msghead(body.replace("<Diagnosis>", many + "<Diagnosis>", 1))))
+    assert 0 < len(findings) <= 100
+    assert {f.rule for f in findings} == {"XSD.missing"}
+
+
 def test_all_that_is_absent_is_named_at_once() -> None:
     root = parse(KINDS["receipt 1.1"])
     for child in list(root)[2:]:
