@@ -58,17 +58,24 @@ class DemoCa:
         return cls(certificate=builder.sign(key, hashes.SHA256()), private_key=key, clock=clock)
 
     def create_below(self, name: str = "Demo Class 3 CA") -> DemoCa:
-        """An issuing CA under this one, as the real issuers have."""
+        """An issuing CA under this one, as the real issuers have; set its ``ocsp_url`` and ``crl_url`` before use."""
         key = new_key()
         subject = _name((NameOID.COUNTRY_NAME, "NO"), (NameOID.ORGANIZATION_NAME, "Demo"), (NameOID.COMMON_NAME, name))
         validity = Validity(begin=self.clock() - timedelta(days=900), end=self.clock() + timedelta(days=ROOT_DAYS - 1))
-        builder = _ca_extensions(
-            _builder(subject, self.certificate.subject, key.public_key(), validity), key.public_key()
-        )
-        builder = self._pointers(builder)
-        certificate = builder.sign(self.private_key, hashes.SHA256())
-        above = () if self.certificate.issuer == self.certificate.subject else (self.certificate, *self.above)
-        return DemoCa(certificate=certificate, private_key=key, above=(*above,), clock=self.clock)
+        certificate = self._certify_ca(subject, key.public_key(), validity)
+        return DemoCa(certificate=certificate, private_key=key, above=self._issuers(), clock=self.clock)
+
+    def cross_sign(self, other: DemoCa, validity: Validity) -> x509.Certificate:
+        """Another certificate for another CA's name and key, by this one."""
+        return self._certify_ca(other.certificate.subject, other.private_key.public_key(), validity)
+
+    def _certify_ca(self, subject: x509.Name, public_key: rsa.RSAPublicKey, validity: Validity) -> x509.Certificate:
+        builder = _ca_extensions(_builder(subject, self.certificate.subject, public_key, validity), public_key)
+        return self._pointers(builder).sign(self.private_key, hashes.SHA256())
+
+    def _issuers(self) -> tuple[x509.Certificate, ...]:
+        """What travels with a certificate by this CA: everything up to the root, without it."""
+        return () if self.certificate.issuer == self.certificate.subject else (self.certificate, *self.above)
 
     def issue_company(
         self,
@@ -124,8 +131,7 @@ class DemoCa:
         own = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.private_key.public_key())
         builder = self._pointers(builder.add_extension(own, critical=False))
         certificate = builder.sign(self.private_key, hashes.SHA256())
-        issuers = () if self.certificate.issuer == self.certificate.subject else (self.certificate, *self.above)
-        return SigningKey(name=owner, owner=owner, certificate=certificate, chain=issuers, private_key=key)
+        return SigningKey(name=owner, owner=owner, certificate=certificate, chain=self._issuers(), private_key=key)
 
     def _pointers(self, builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
         if self.crl_url:
