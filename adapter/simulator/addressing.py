@@ -103,6 +103,7 @@ def children(parent: xmlio.Element | None, *path: str) -> list[xmlio.Element]:
 
 
 def child(parent: xmlio.Element | None, *path: str) -> xmlio.Element | None:
+    """The first element at a path of local names, or None."""
     found = children(parent, *path)
     return found[0] if found else None
 

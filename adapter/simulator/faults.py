@@ -38,6 +38,8 @@ SHAPES = frozenset({"pascal_case_errors", "unknown_fields", "unknown_enum", "off
 
 @dataclass(frozen=True, slots=True)
 class Fault:
+    """One fault of one call; ``seconds`` is its argument (latency, Retry-After)."""
+
     name: str
     seconds: float
 

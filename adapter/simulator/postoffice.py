@@ -50,6 +50,7 @@ class Stored:
 
     @property
     def order(self) -> tuple[datetime, str]:
+        """By GenDate, messages without one first."""
         return (when(self.gen_date) or datetime.min, self.id)
 
 

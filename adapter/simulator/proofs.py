@@ -92,6 +92,7 @@ class SeenIds:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def first_time(self, id_: str, now: float) -> bool:
+        """True, and the id is used up; False when it was used before."""
         with self._lock:
             if len(self._ids) > self._sweep_at:  # seldom enough to cost nothing per id
                 self._ids = {key: until for key, until in self._ids.items() if until > now}

@@ -114,6 +114,7 @@ def _answer(stored: Stored) -> Letter:
         theme=Coded.of(9069, "5"),
         words="Pasienten er i god bedring og bruker ingen faste legemidler.",
         question=_same_namespace(question),
+        contact=CONTACT,
         document_id=text(question, "DokIdForesp"),
     )
 

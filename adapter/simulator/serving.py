@@ -61,6 +61,8 @@ Call = Callable[[Request, dict[str, str]], Response]
 
 @dataclass(frozen=True, slots=True)
 class Route:
+    """A method and a path; ``faulty``: faults may hit it."""
+
     name: str
     method: str
     pattern: re.Pattern[str]

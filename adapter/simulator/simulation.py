@@ -204,6 +204,7 @@ class Simulation:
         self.stop()
 
     def run(self) -> None:
+        """Begin to serve."""
         for listener in self._listeners:
             listener.start()
 
@@ -293,6 +294,7 @@ class Simulation:
         return [entry.as_json() for entry in self.ledger[since:]]
 
     def receipts_json(self, msg_id: str | None = None) -> list[dict[str, Any]]:
+        """The AppRecs as the admin API gives them."""
         return [entry.as_json() for entry in self.receipts(msg_id)]
 
     def statuses(self, msg_id: str) -> list[dict[str, Any]]:

@@ -269,6 +269,7 @@ class World:
         return top.organisation_number if top else None
 
     def reachable(self, her_id: int) -> bool:
+        """True for a party with an EDI address."""
         unit = self.units.get(her_id)
         return unit is not None and unit.reachable
 

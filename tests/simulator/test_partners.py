@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from adapter.errors import SettingsError
+from adapter.errors import SettingsError, Severity
+from adapter.flow.check import CheckContext, check_document
 from adapter.simulator import BEHAVIOURS, Simulation, VirtualClock, start
 from adapter.simulator.addressing import read_envelope
 from adapter.simulator.partners import read_script
 from adapter.simulator.world import GRANLI, GRANLI_FRISKLIV, SOLVANG, SOLVANG_GP
 from adapter.validation.schema import check_schema
+from adapter.validation.subject import RuleContext
 from adapter.xmlio import parse
 from tests.simulator.caller import Caller, message
 
@@ -142,7 +144,7 @@ QUESTION = (
         ("DIALOG_FORESPORSEL", QUESTION, "DIALOG_SVAR", "http://www.kith.no/xmlstds/dialog/2006-10-11"),
     ],
 )
-def test_a_reply_fits_the_message_is_schema_valid_and_names_it_as_its_parent(
+def test_a_reply_fits_the_message_passes_every_check_and_names_it_as_its_parent(
     caller: Caller, msg_type: str, content: str | None, answered_with: str, namespace: str
 ) -> None:
     msg_id = str(uuid.uuid4())
@@ -154,7 +156,11 @@ def test_a_reply_fits_the_message_is_schema_valid_and_names_it_as_its_parent(
     envelope = read_envelope(document)
     assert envelope is not None
     assert (envelope.msg_type, envelope.namespace) == (answered_with, namespace)
-    assert check_schema(parse(document)) == []
+    directions: tuple[Literal["in", "out"], ...] = ("in", "out")
+    for direction in directions:
+        context = CheckContext(rules=RuleContext(direction=direction))
+        checked = check_document(document, context, at=caller.simulation.clock())
+        assert [f.rule for f in checked.findings if f.severity is not Severity.INFO] == []
     assert document.decode().count(msg_id) == 2, "parent and conversation"
     assert "<FamilyName>Prøve</FamilyName>" in document.decode()
     assert "03829010150" in document.decode()
