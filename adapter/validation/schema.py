@@ -216,9 +216,8 @@ def needed_namespaces(root: Element) -> frozenset[str] | None:
     own = etree.QName(root).namespace or ""
     if own not in ROOTS:
         return None
-    bodies = [
-        etree.QName(body).namespace or "" for content in root.iter(*_ENCLOSING) for body in content.iterchildren("*")
-    ]
+    tags = dict.fromkeys(str(body.tag) for content in root.iter(*_ENCLOSING) for body in content.iterchildren("*"))
+    bodies = [etree.QName(tag).namespace or "" for tag in tags]  # in the order of their first
     if own == MSGHEAD and bodies and bodies[0] not in ROOTS and bodies[0] != BASE64CONTAINER:
         return None
     known = {namespace for namespace in bodies if namespace in ROOTS} - {own}
