@@ -23,7 +23,7 @@ PersonNumber = tuple[str, str, Element]  # type, digits, the element that has th
 
 
 def patient_element(subject: Subject) -> Element | None:
-    """The Patient element of a MsgHead, Henvisning 1.x or Epikrise."""
+    """The Patient element of a MsgHead or a Henvisning 1.x."""
     if subject.info is not None:
         return subject.info.find(f"{names.MSGHEAD}Patient")
     report = _report(subject)
@@ -31,12 +31,9 @@ def patient_element(subject: Subject) -> Element | None:
 
 
 def _report(subject: Subject) -> Element:
-    """ServReq or ServRprt of a document without MsgHead, else the root."""
-    for name in ("ServReq", "ServRprt"):
-        report = subject.root.find(f"{subject.namespace}{name}")
-        if report is not None:
-            return report
-    return subject.root
+    """The ServReq of a document without MsgHead, else the root."""
+    report = subject.root.find(f"{subject.namespace}ServReq")
+    return report if report is not None else subject.root
 
 
 def sufficient(person: Person | None, born_written: bool) -> bool:
@@ -95,12 +92,10 @@ def _numbers(subject: Subject) -> Iterator[PersonNumber]:
 
 
 def _number_beside(kind: Element) -> Element | None:
-    above = kind.getparent()
-    if above is None:
-        return None
     namespace, _, name = str(kind.tag).rpartition("}")
-    wanted = "OffId" if name == "TypeOffId" else "Id"
-    return above.find(f"{namespace}}}{wanted}")
+    wanted = f"{namespace}}}{'OffId' if name == 'TypeOffId' else 'Id'}"
+    above = kind.getparent()
+    return above.find(wanted) if above is not None else None
 
 
 def wrong_numbers(subject: Subject) -> Iterator[Hit]:

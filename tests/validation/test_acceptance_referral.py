@@ -42,8 +42,10 @@ COVERAGE: Coverage = {
     "23b": Covered("help number only", _FAULT),
     "23c": Covered("D-number", _FAULT),
     "23d": Covered("national id and help number", _FAULT),
-    "24a": None,
-    "24b": None,
+    "24a": Covered(
+        "an identifier that differs from ours: sorted by a person", (f"{IN}::test_p7_sorting_is_answered_ok",)
+    ),
+    "24b": Covered("the same with two identifiers", (f"{IN}::test_p7_sorting_is_answered_ok",)),
     "25": Covered(
         "known organisation, unknown department", (f"{HERE}::test_at_h_25_an_unknown_department_is_configurable",)
     ),

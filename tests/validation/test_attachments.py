@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 import time
 import tracemalloc
 
@@ -143,6 +144,8 @@ def test_a_large_attachment_is_not_copied_more_than_once_and_costs_little() -> N
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1.6 * len(big)
+    if sys.gettrace() is not None:
+        return  # a tracer is measuring coverage
     started = time.process_time()
     check_rules(root, facts, [], RuleContext())
     assert time.process_time() - started < 0.25

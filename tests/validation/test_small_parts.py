@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -102,7 +103,9 @@ def test_v14_the_gp_must_only_be_named_towards_specialists_and_not_in_emergencie
 
 @pytest.mark.parametrize("direction", ["in", "out"])
 def test_all_rules_on_a_referral_cost_less_than_a_millisecond_of_cpu(direction: str) -> None:
-    # Half a millisecond on a quiet machine; the bound leaves room for a busy one.
+    # Half a millisecond on a quiet machine; the bound leaves room for a busy one, but not for a tracer.
+    if sys.gettrace() is not None:
+        pytest.skip("a tracer is measuring coverage")
     root = parse(good(SPECIALIST).encode())
     facts = read_facts(root)
     context = RuleContext(direction=direction, now=NOW, ours=frozenset({1}), environment="test")
