@@ -22,18 +22,20 @@ ACCESS_PAUSE_S = 300.0
 
 
 def dispatch(parts: Parts, *, limit: int | None = None) -> int:
-    """Send what is due; gives the number of groups tried. One broken message never stops the rest."""
+    """Send what is due, one message after the other; gives the number of POSTs. One fault never stops the rest."""
     recover_claims(parts)
-    now = parts.store.now_us()
-    until = now + round(CLAIM_S * 1e6)
-    with parts.store.reading() as db:
-        if not outbox.due_rows(db, now=now):
-            return 0
-    with parts.store.transaction() as db:
-        groups = outbox.claim(db, now=now, by=parts.worker, until=until, limit=limit or parts.settings.worker.batch)
-    for rows in groups:
-        send_group(parts, rows)
-    return len(groups)
+    tried = 0
+    for _ in range(limit or parts.settings.worker.batch):
+        now = parts.store.now_us()
+        with parts.store.reading() as db:
+            if not outbox.due_rows(db, now=now):
+                break
+        with parts.store.transaction() as db:
+            groups = outbox.claim(db, now=now, by=parts.worker, until=now + round(CLAIM_S * 1e6))
+        for rows in groups:
+            send_group(parts, rows)
+        tried += len(groups)
+    return tried
 
 
 def recover_claims(parts: Parts) -> None:
@@ -57,6 +59,9 @@ def send_group(parts: Parts, rows: list[Row]) -> None:
     try:
         if road is None:
             raise NotFoundError("the tenant has no road", where=message["tenant"])
+        if answered is not None and rows[0]["resends"] and _answer_arrived(parts, road, answered):
+            record_proof(parts, rows, answered)
+            return
         sent = _send(parts, road, rows, message, document, answered)
     except AdapterError as error:
         record_failure(parts, rows, error)
@@ -96,6 +101,34 @@ def _send(parts: Parts, road: Road, rows: list[Row], message: Row, document: byt
     )
 
 
+def _answer_arrived(parts: Parts, road: Road, answered: Row) -> bool:
+    """Before an AppRec is sent again: does the server show it already? Then there is no second one (P2, P3)."""
+    if parts.settings.receipts.via != "api" or not answered["remote_id"]:
+        return False
+    return any(
+        status.receiver == answered["party"] and status.answer is not None
+        for status in road.statuses(answered["remote_id"])
+    )
+
+
+def record_proof(parts: Parts, rows: list[Row], answered: Row) -> None:
+    """The server shows our AppRec: it arrived, although nobody told us."""
+    now = parts.store.now_us()
+    with parts.store.transaction() as db:
+        for claimed in rows:
+            row = outbox.find_delivery(db, claimed["id"])
+            assert row is not None
+            columns: dict[str, Any] = {"sent_at": now, "confirmed_at": now, "lease_by": None, "lease_until": None}
+            journal.move(db, row, at=now, kind="proved", leg=Leg.CONFIRMED, detail={"via": "status"}, **columns)
+            journal.clear_flag(db, row, at=now, why="proved")
+        _close_answered(db, answered, now)
+
+
+def _close_answered(db: sa.Connection, answered: Row | None, now: int) -> None:
+    if answered is not None and answered["step"] == Step.HANDED_OVER.value:
+        journal.move(db, answered, at=now, kind="receipted", step=Step.RECEIPTED)
+
+
 def record_sent(parts: Parts, rows: list[Row], message: Row, sent: Sent, answered: Row | None) -> None:
     """The server has it: keep its id, start asking for status, close the inbound row that an AppRec answers."""
     now = parts.store.now_us()
@@ -118,8 +151,7 @@ def record_sent(parts: Parts, rows: list[Row], message: Row, sent: Sent, answere
                 continue
             detail = {"remote_id": sent.remote_id, "attempts": row["attempts"]}
             journal.move(db, row, at=now, kind="sent", leg=Leg.SENT, detail=detail, **columns)
-        if answered is not None and answered["step"] == Step.HANDED_OVER.value:
-            journal.move(db, answered, at=now, kind="receipted", step=Step.RECEIPTED)
+        _close_answered(db, answered, now)
 
 
 def record_failure(parts: Parts, rows: list[Row], error: AdapterError) -> None:

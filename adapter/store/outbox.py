@@ -112,14 +112,23 @@ def _due(now: int) -> sa.Select[Any]:
 _DUE = _due(sa.bindparam("now", type_=sa.BigInteger)).order_by(delivery.c.urgency, delivery.c.seq)  # type: ignore[arg-type]
 
 
-def claim(db: sa.Connection, *, now: int, by: str, until: int, limit: int) -> list[list[Row]]:
-    """Take up to ``limit`` due messages: their due rows go to *sending*, grouped per message and road (P1).
+def claim(db: sa.Connection, *, now: int, by: str, until: int, limit: int = 1) -> list[list[Row]]:
+    """Take the rows of up to ``limit`` due messages: they go to *sending*, grouped per message and road (P1).
 
     A row in *unknown* that is due has had its wait for proof (P2); its ``resends`` counts up. Rows of a paused tenant
-    (P23) and rows behind an earlier one in their lane (P5) are left.
+    (P23) and rows behind an earlier one in their lane (P5) are left. The dispatcher takes one message at a time, so
+    that a worker that dies leaves no row in doubt but those it was sending.
     """
+    query = _DUE.limit(limit)
+    if db.dialect.name == "postgresql":
+        query = query.with_for_update(skip_locked=True, of=delivery)
+    first = db.execute(query, {"now": now}).mappings().all()
+    found = {row["id"]: dict(row) for row in first}
+    for message_id in {row["message_id"] for row in first}:
+        siblings = _DUE.where(delivery.c.message_id == message_id)
+        found |= {row["id"]: dict(row) for row in db.execute(siblings, {"now": now}).mappings()}
     groups: dict[tuple[str, str], list[Row]] = {}
-    for row in _take_due(db, now, limit):
+    for row in found.values():
         again = row["leg"] == Leg.UNKNOWN.value
         row_after: dict[str, Any] = {"attempts": row["attempts"] + 1, "resends": row["resends"] + again}
         columns: dict[str, Any] = {"lease_by": by, "lease_until": until, "due_at": None, **row_after}
@@ -127,22 +136,6 @@ def claim(db: sa.Connection, *, now: int, by: str, until: int, limit: int) -> li
         row.update(row_after, leg=Leg.SENDING.value)
         groups.setdefault((row["message_id"], row["road"]), []).append(row)
     return list(groups.values())
-
-
-def _take_due(db: sa.Connection, now: int, limit: int) -> list[Row]:
-    """Due rows in order; the limit never parts the rows of one message, as they share one POST (P1)."""
-    shared = db.dialect.name == "postgresql"
-    rows = [dict(found) for found in db.execute(_DUE.limit(3 * limit if shared else limit), {"now": now}).mappings()]
-    messages = list(dict.fromkeys(row["message_id"] for row in rows))
-    if shared:
-        # Workers skip each other's messages, whole ones; what is still due is read again under the lock.
-        free = sa.select(message.c.id).where(message.c.id.in_(messages))
-        locked = set(db.execute(free.with_for_update(skip_locked=True)).scalars())
-        messages = [found for found in messages if found in locked][:limit]
-    elif len(rows) < limit:
-        return rows
-    whole = _DUE.where(delivery.c.message_id.in_(messages))
-    return [dict(found) for found in db.execute(whole, {"now": now}).mappings()]
 
 
 def due_rows(db: sa.Connection, *, now: int) -> int:
@@ -169,9 +162,10 @@ def remote_ids(db: sa.Connection, message_id: str) -> list[str]:
 
 def due_polls(db: sa.Connection, now: int, limit: int) -> list[str]:
     """Message ids whose status is due, oldest first."""
+    # No GROUP BY: it makes SQLite walk all rows by message instead of the few that are due.
     query = sa.select(delivery.c.message_id).where(delivery.c.poll_at <= now, delivery.c.direction == "out")
-    query = query.group_by(delivery.c.message_id).order_by(sa.func.min(delivery.c.poll_at)).limit(limit)
-    return list(db.execute(query).scalars())
+    found = db.execute(query.order_by(delivery.c.poll_at).limit(10 * limit)).scalars()
+    return list(dict.fromkeys(found))[:limit]
 
 
 def deliveries(db: sa.Connection, message_id: str) -> list[Row]:

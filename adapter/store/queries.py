@@ -109,7 +109,7 @@ def resolve(db: sa.Connection, any_id: str) -> str | None:
     if len(wanted) < 8:
         return None
     whole = len(wanted) >= 36
-    for column in (message.c.id, delivery.c.id, message.c.msg_id, delivery.c.remote_id, remote.c.remote_id):
+    for column in (message.c.id, delivery.c.id, message.c.msg_id, remote.c.remote_id, delivery.c.remote_id):
         match = column == wanted if whole else column.startswith(wanted, autoescape=True)
         query = sa.select(message.c.id).distinct().add_columns(message.c.seq).where(match)
         if column.table is not message:

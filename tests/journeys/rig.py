@@ -40,10 +40,11 @@ class Rig:
         deviations: Iterable[str] = (),
         seed: int = 0,
         mode: str = "strict",
+        clock: Any = None,
     ) -> None:
         self.folder = folder
         # The keys of the world are valid from now on, so its clock starts here.
-        self.clock = VirtualClock(datetime.now(UTC).replace(microsecond=0))
+        self.clock = clock or VirtualClock(datetime.now(UTC).replace(microsecond=0))
         self.world: Simulation = simulator.start(
             seed=seed,
             mode=mode,

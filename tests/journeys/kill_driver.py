@@ -1,0 +1,119 @@
+"""Lives of one worker process, each ended by SIGKILL after a given number of commits. Run by ``test_kills.py``.
+
+Reads a JSON plan: settings (TOML path), messages (count), out (input), kills (commits before each kill). Says "life N"
+on stdout and waits for a line on stdin before each life, so that the world's clock can follow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from adapter import shapes, worker
+from adapter.assembly import Adapter, open_adapter
+from adapter.config import load_settings
+from adapter.flow import check, dispatch, handover, inbound, outbound, receipts
+from adapter.model.message import OutgoingMessage
+from adapter.security import xmldsig
+from adapter.transport import book, edi20, helseid, http
+
+LIFE_S = 400  # how far the clock goes on between two lives: leases and waits run out
+BEHIND_THE_KILLER = (check, dispatch, handover, inbound, outbound, receipts, xmldsig, book, edi20, helseid, http)
+
+
+def live(plan: dict[str, object], life: int, kill_after: int | None) -> bool:
+    """One life; True when nothing was left to do. With ``kill_after`` it ends by SIGKILL after so many commits."""
+    offset = timedelta(seconds=life * LIFE_S)
+    adapter = open_adapter(load_settings(str(plan["settings"])), now=lambda: datetime.now(UTC) + offset)
+    message = shapes.read(OutgoingMessage, plan["out"])
+    wanted = int(str(plan["messages"]))
+
+    def submit() -> None:
+        with adapter.parts.store.reading() as db:
+            begin = db.exec_driver_sql("SELECT count(*) FROM message WHERE submit_key IS NOT NULL").scalar() or 0
+        for number in range(begin, min(begin + 10, wanted)):
+            adapter.submit(message, key=f"out-{number}")
+
+    jobs = [job for name, (_, job) in worker.jobs(adapter.parts).items() if name not in ("overdue", "housekeeping")]
+    # The order differs from life to life, so that every kind of step is in reach of the kill.
+    turns = [submit, lambda: consume(adapter, Path(str(plan["ehr"]))), *jobs]
+    chance = random.Random(life)
+    if kill_after is not None:
+        adapter.parts.store.after_commit = _killer(adapter.parts.store.commits + kill_after)
+    for _ in range(12):
+        chance.shuffle(turns)
+        for turn in turns:
+            turn()
+    done = finished(adapter, wanted)
+    if kill_after is None:
+        ask_the_operator(adapter)
+    adapter.close()
+    return done
+
+
+def ask_the_operator(adapter: Adapter) -> None:
+    """A message whose sending was cut twice is not sent a third time by itself (P2): a person says so."""
+    for row in adapter.list(attention=True):
+        if row["attention"] == "unknown outcome":
+            adapter.requeue(row["message_id"], "the worker was killed twice while it was sending this")
+
+
+def _killer(limit: int) -> Callable[[int], None]:
+    def killer(commits: int) -> None:
+        if commits >= limit:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return killer
+
+
+def consume(adapter: Adapter, seen: Path) -> bool:
+    """A careful EHR: it writes down what it takes, knows what it has, and confirms."""
+    taken = adapter.take("ehr", limit=25)
+    have = set(seen.read_text().split()) if seen.exists() else set()
+    for message in taken:
+        if message.msg_id not in have:
+            with seen.open("a") as file:
+                file.write(f"{message.msg_id}\n")
+                file.flush()
+                os.fsync(file.fileno())
+        adapter.confirm(message.token, "accept")
+    return bool(taken)
+
+
+def finished(adapter: Adapter, wanted: int) -> bool:
+    rows = adapter.list(limit=10_000)
+    out = [row for row in rows if row["direction"] == "out" and row["answer"] != "not asked"]
+    moving = [row for row in rows if row["step"] in ("received", "opened", "accepted", "handed over")]
+    receipts_moving = [row for row in rows if row["answer"] == "not asked" and row["leg"] not in ("sent", "confirmed")]
+    return len(out) == wanted and all(row["answer"] == "accepted" for row in out) and not moving and not receipts_moving
+
+
+def main() -> None:
+    plan = json.loads(Path(sys.argv[1]).read_text())
+    kills: list[int | None] = [*plan["kills"]]
+    for life in range(len(kills) + 40):
+        print(f"life {life}", flush=True)
+        sys.stdin.readline()
+        kill_after = kills[life] if life < len(kills) else None
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if live(plan, life, kill_after) else 3)
+        _, status = os.waitpid(child, 0)
+        killed = os.WIFSIGNALED(status)
+        print(
+            json.dumps({"life": life, "killed": killed, "exit": None if killed else os.WEXITSTATUS(status)}), flush=True
+        )
+        if not killed and os.WEXITSTATUS(status) == 0 and kill_after is None:
+            return
+        if not killed and os.WEXITSTATUS(status) not in (0, 3):
+            raise SystemExit(f"life {life} ended badly")
+
+
+if __name__ == "__main__":
+    main()
