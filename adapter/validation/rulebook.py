@@ -48,7 +48,22 @@ _BY_DIRECTION: dict[str, tuple[Rule, ...]] = {
 }
 _GATES = {direction: tuple(rule for rule in rules if rule.gate) for direction, rules in _BY_DIRECTION.items()}
 _OTHERS = {direction: tuple(rule for rule in rules if not rule.gate) for direction, rules in _BY_DIRECTION.items()}
-_NOT_EVALUATED = {"nb": "ikke vurdert: {} er ikke kjent her", "en": "not evaluated: {} is not known here"}
+_NOT_EVALUATED = {"nb": "ikke vurdert: det er ikke kjent her {}", "en": "not evaluated: it is not known here {}"}
+# The facts that rules may lack, in the words of that sentence.
+_LACKING: dict[str, tuple[str, str]] = {
+    "identity": ("hvem vi er", "who we are"),
+    "messages": ("hvilke meldinger vi har", "which messages we have"),
+    "documents": ("hvilke henvisninger vi har", "which referrals we have"),
+    "contents": ("hva som er sendt før", "what was sent before"),
+    "environment": ("om dette er test eller produksjon", "whether this is test or production"),
+    "signer": ("hvem som signerer", "who signs"),
+    "profession": ("hvilket yrke den som signerer har", "which profession the signer has"),
+    "receiving specialist": (
+        "om mottakeren er spesialisthelsetjeneste",
+        "whether the receiver is a specialist",
+    ),
+    "sending specialist": ("om avsenderen er spesialisthelsetjeneste", "whether the sender is a specialist"),
+}
 
 
 @lru_cache(maxsize=1)
@@ -108,7 +123,8 @@ def _finding(rule: Rule, grade_here: Severity, hit: Hit, subject: Subject) -> Fi
     lang = "nb" if subject.context.lang == "nb" else "en"
     text = rule.text(lang)
     if isinstance(hit, NotEvaluated):
-        text = f"{text} ({_NOT_EVALUATED[lang].format(hit.fact)})"
+        lacking = _LACKING[hit.fact][0 if lang == "nb" else 1]
+        text = f"{text} ({_NOT_EVALUATED[lang].format(lacking)})"
         return Finding(rule=rule.id, severity=Severity.INFO, text=text, source=rule.source)
     where = hit if isinstance(hit, Place) else place(hit)
     return Finding(

@@ -111,7 +111,7 @@ def _addresses(subject: Subject) -> set[int]:
 
 def not_judged(subject: Subject) -> Iterator[Hit]:
     if not subject.context.ours and subject.facts.family is not Family.OTHER:
-        yield NotEvaluated("HER-id")
+        yield NotEvaluated("identity")
 
 
 def strangers(subject: Subject) -> Iterator[Hit]:
@@ -152,7 +152,7 @@ def seen_before(subject: Subject) -> Iterator[Hit]:
     seen, facts = subject.context.seen_message, subject.facts
     if seen is None:
         if subject.context.ours and facts.family in (Family.MSGHEAD, Family.HCP):
-            yield NotEvaluated("MsgId")
+            yield NotEvaluated("messages")
         return
     sender = facts.sender
     address = (sender.her_id(2) or sender.her_id(1)) if sender else None

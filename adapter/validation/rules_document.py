@@ -49,7 +49,7 @@ def receipt_unknown(subject: Subject) -> Iterator[Hit]:
     if subject.facts.family is not Family.APPREC or original is None or not original.msg_id:
         return
     if known is None:
-        yield NotEvaluated("OriginalMsgId")
+        yield NotEvaluated("messages")
     elif not known(original.msg_id):
         yield place(subject.root, "OriginalMsgId")
 

@@ -91,7 +91,7 @@ def patient_found(subject: Subject) -> Iterator[Hit]:
 def content_seen(subject: Subject) -> Iterator[Hit]:
     seen = subject.context.earlier_content
     if seen is None:
-        yield NotEvaluated("earlier content")
+        yield NotEvaluated("contents")
         return
     before = seen(content_digest(subject.facts, subject.context.attachment_pieces))
     if before is not None:

@@ -61,7 +61,7 @@ def practitioner(subject: Subject) -> Iterator[Hit]:
     if _names_practitioner(subject.referral):
         return
     if subject.context.receiver_is_specialist is None:
-        yield NotEvaluated("receiver_is_specialist")
+        yield NotEvaluated("receiving specialist")
     elif subject.context.receiver_is_specialist:
         yield place(subject.referral, "KontaktpersonHelsepersonell", "RoleToPatient 6")
 
@@ -98,7 +98,7 @@ def pathway(subject: Subject) -> Iterator[Hit]:
         return
     for found in subject.referral.iterchildren(f"{_R}Pakkeforlop"):
         if subject.context.sender_is_specialist is None:
-            yield NotEvaluated("sender_is_specialist")
+            yield NotEvaluated("sending specialist")
             return
         if not subject.context.sender_is_specialist:
             yield found
@@ -140,7 +140,7 @@ def original(subject: Subject) -> Iterator[Hit]:
     if not _is_referral(subject) or facts.service_type not in _CHANGED:
         return
     if known is None:
-        yield NotEvaluated("DocumentId")
+        yield NotEvaluated("documents")
     elif not facts.document_id or not known(facts.document_id):
         missing = next((part for part in subject.root.iter("*") if local(part.tag) == "DocumentId"), None)
         yield missing if missing is not None else place(subject.root)

@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 
 class NotEvaluated(NamedTuple):
-    """The rule applies, but ``fact`` was not handed in."""
+    """The rule applies, but ``fact`` was not handed in; the rulebook has the words for it."""
 
     fact: str
 

@@ -78,7 +78,7 @@ def test_texts_come_in_both_languages() -> None:
 def test_a_rule_that_lacks_a_fact_says_so_in_both_languages() -> None:
     found = judged(good(NAV_INQUIRY), "out", lang="en").of("N16")
     assert [finding.severity for finding in found] == [Severity.INFO]
-    assert "not evaluated: profession" in found[0].text
+    assert "not evaluated: it is not known here which profession" in found[0].text
     assert "ikke vurdert" in judged(good(NAV_INQUIRY), "out").of("N16")[0].text
 
 
@@ -149,3 +149,14 @@ def test_no_part_may_be_missing_with_an_exception(base: str, direction: str) -> 
         facts = read_facts(root)
         findings = check_rules(root, facts, [], RuleContext(direction=direction, signer_fnr="1", ours=frozenset({1})))
         assert judge(facts, findings, direction=direction).verdict in ("accept", "reject", "unanswerable")
+
+
+def test_every_fact_that_a_rule_may_lack_has_words_in_both_languages() -> None:
+    import inspect
+    import re
+
+    from adapter.validation import rulebook
+
+    source = "".join(inspect.getsource(inspect.getmodule(rule.predicate)) for rule in RULES)
+    lacking = set(re.findall(r'NotEvaluated\("([^"]+)"\)', source))
+    assert lacking == set(rulebook._LACKING)
