@@ -44,7 +44,9 @@ def verify(
       adapter verify signed.xml --trust roots.pem
       adapter verify --json --second-opinion inbox/*.xml
     """
-    roots = _roots(Path(trust)) if trust else ()
+    from adapter.security.certificates import load_roots
+
+    roots = load_roots([Path(trust)]) if trust else ()
     all_well = True
     for file in files:
         content = read_file(file)
@@ -54,18 +56,6 @@ def verify(
         output.json_line(record) if as_json else _tell(record)
         all_well &= record["signature"] == "valid"
     return OK if all_well else REFUSED
-
-
-def _roots(path: Path) -> Sequence[Certificate]:
-    from cryptography.x509 import load_pem_x509_certificates
-
-    from adapter.errors import SettingsError
-
-    try:
-        return load_pem_x509_certificates(path.read_bytes())
-    except ValueError:
-        cure = "give one or more certificates in PEM form"
-        raise SettingsError("the trust roots cannot be read", where=str(path), cure=cure) from None
 
 
 def _verified(
