@@ -108,7 +108,7 @@ def test_a_receipt_is_never_answered() -> None:
     ],
     ids=range(8),
 )
-def test_p08_a_readable_emergency_is_never_rejected_by_a_rule(change: Change) -> None:
+def test_p8_a_readable_emergency_is_never_rejected_by_a_rule(change: Change) -> None:
     document = change(good(EMERGENCY))
     if "<a/>" in document:  # two roots: the first is no referral, and the emergency cannot be read
         assert judged(document).judgement.verdict == "reject"
@@ -121,24 +121,29 @@ def test_p08_a_readable_emergency_is_never_rejected_by_a_rule(change: Change) ->
     }
 
 
-def test_p08_an_emergency_with_a_broken_signature_is_accepted_and_flagged() -> None:
+def test_p8_an_emergency_with_a_broken_signature_is_accepted_and_flagged() -> None:
     facts = judged(good(EMERGENCY)).facts
     judgement = judge(facts, [], signature_findings=[error("S01", "S01")])
     assert (judgement.verdict, [finding.rule for finding in judgement.overruled]) == ("accept", ["S01"])
 
 
-def test_p08_an_emergency_whose_sender_cannot_be_answered_is_accepted_without_a_receipt() -> None:
+def test_p8_an_emergency_whose_sender_cannot_be_answered_is_accepted_without_a_receipt() -> None:
     judgement = judged(NO_SENDER(good(EMERGENCY))).judgement
     assert (judgement.verdict, judgement.status, judgement.emergency) == ("accept", None, True)
 
 
-def test_p08_an_emergency_for_somebody_else_is_not_accepted() -> None:
+def test_p8_an_emergency_for_somebody_else_is_not_accepted() -> None:
     assert judged(good(EMERGENCY), ours=frozenset({1})).judgement.verdict == "unanswerable"
     envelope = judged(good(EMERGENCY), ours=frozenset({1}), envelope_receiver=1)
     assert envelope.codes == ["E21"]
 
 
-def test_p08_an_ordinary_referral_with_the_same_fault_is_rejected() -> None:
+def test_p8_an_emergency_in_a_version_that_we_cannot_read_is_answered_at_once_so_that_the_sender_phones() -> None:
+    document = swap("henvisning/2017-11-30", "henvisning/2014-04-30")(good(EMERGENCY))
+    assert judged(document).codes == ["T10"]
+
+
+def test_p8_an_ordinary_referral_with_the_same_fault_is_rejected() -> None:
     assert judged(NO_PATIENT_ID(good(REFERRAL))).codes == ["E36"]
 
 
@@ -148,7 +153,7 @@ def test_outbound_there_is_a_verdict_and_no_receipt() -> None:
     assert judged(good(NOTE_10), "out").judgement.verdict == "accept"
 
 
-def test_p07_a_consumer_may_only_call_the_patient_unknown_for_reports() -> None:
+def test_p7_a_consumer_may_only_call_the_patient_unknown_for_reports() -> None:
     assert "E35" in legal_reject_codes("EPIKRISE")
     assert "E35" in legal_reject_codes("SVAR_LAB")
     for msg_type in ("HENVISNING_NYTILSTAND", "DIALOG_HELSEFAGLIG", "DIALOG_NOTAT"):
@@ -156,10 +161,10 @@ def test_p07_a_consumer_may_only_call_the_patient_unknown_for_reports() -> None:
         assert {"E21", "E36"} <= legal_reject_codes(msg_type)
 
 
-def test_p08_a_consumer_may_not_reject_an_emergency_and_nobody_rejects_a_receipt() -> None:
+def test_p8_a_consumer_may_not_reject_an_emergency_and_nobody_rejects_a_receipt() -> None:
     assert legal_reject_codes("HENVISNING_NYTILSTAND", emergency=True) == frozenset()
     assert legal_reject_codes("APPREC") == frozenset()
 
 
-def test_p07_codes_that_are_the_adapters_own_judgement_are_not_the_consumers() -> None:
+def test_p7_codes_that_are_the_adapters_own_judgement_are_not_the_consumers() -> None:
     assert not {"T01", "T02", "T10", "S01", "S02", "S03", "E10", "E20"} & legal_reject_codes("EPIKRISE")
