@@ -7,6 +7,7 @@ import json
 import re
 import tomllib
 import typing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import jsonschema
 
 from adapter import shapes
 from adapter.config import Settings, load_settings, read_settings
+from adapter.model.partner import ServiceType
+from adapter.transport.addressbook import read_address_book
 from tests.cli.conftest import Cli
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config" / "adapter.toml"
@@ -73,3 +76,13 @@ def test_a_commented_default_is_the_default() -> None:
 def test_no_secret_stands_in_the_example() -> None:
     for line in EXAMPLE.read_text("utf-8").splitlines():
         assert not re.search(r"^\s*passphrase\s*=\s*\"", line)
+
+
+def test_the_example_address_book_belongs_to_the_example_settings() -> None:
+    settings = load_settings(EXAMPLE)
+    book = read_address_book(settings.path(settings.register.file))
+    assert book.environment == settings.environment.value
+    for her_id in settings.tenant[0].her_ids:
+        assert book.find(her_id).organisation_number == settings.tenant[0].organisation_number
+    friskliv = book.find_service(ServiceType(code_list=8663, code="KX04"), at=datetime.now(UTC), municipality="9901")
+    assert friskliv.agreement is not None
