@@ -100,6 +100,14 @@ Index(
     postgresql_where=text("due_at IS NOT NULL"),
 )
 Index(
+    "delivery_turn",
+    delivery.c.urgency,
+    delivery.c.seq,
+    delivery.c.due_at,
+    sqlite_where=text("due_at IS NOT NULL"),
+    postgresql_where=text("due_at IS NOT NULL"),
+)
+Index(
     "delivery_poll",
     delivery.c.poll_at,
     sqlite_where=text("poll_at IS NOT NULL"),

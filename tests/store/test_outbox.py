@@ -66,7 +66,7 @@ def test_p1_a_second_message_with_the_same_msg_id_is_a_conflict_whatever_the_let
 
 def test_p1_rows_of_one_message_are_claimed_together(store: Store) -> None:
     message_id, rows = put_out(store, 100, 200, 300)
-    groups = claim(store)
+    groups = claim(store, limit=1)
     assert [{row["id"] for row in group} for group in groups] == [set(rows)]
     assert kinds_of(store, message_id).count("sending") == 3
 

@@ -90,6 +90,7 @@ def _create_delivery() -> None:
     )
     op.create_index("ix_delivery_message_id", "delivery", ["message_id"])
     _index_where("delivery_due", ["due_at"], "due_at IS NOT NULL")
+    _index_where("delivery_turn", ["urgency", "seq", "due_at"], "due_at IS NOT NULL")
     _index_where("delivery_poll", ["poll_at"], "poll_at IS NOT NULL")
     _index_where("delivery_overdue", ["overdue_at"], "overdue_at IS NOT NULL")
     op.create_index("delivery_lane", "delivery", ["lane", "party", "seq"])
