@@ -111,6 +111,30 @@ def _consent(ns: str, older: bool) -> Node:
     )
 
 
+def _relative_1_0(ns: str) -> Node:
+    relation = Node(
+        ns,
+        Field("guardian", "Guardien", V_BOOL),
+        Field("code", "RelationCode", cs("9033")),
+        Field("description", "Description", STRING),
+    )
+    return Node(
+        ns,
+        Field("note", "Description", STRING),
+        Field("born", "DateOfBirth", MOMENT),
+        Field("sex", "Sex", cs_short("3101")),
+        Field("occupation", "Occupation", cs()),
+        Field("role", "Role", STRING),
+        Field("ethnic_belonging", "EthnicBelonging", cs()),
+        Field("name", "Name", STRING),
+        Field("id", "OffId", STRING),
+        Field("id_type", "TypeOffId", cs_short("8327")),
+        Field("relation", "Relation", relation),
+        Field("address", "Address", _address(ns)),
+        Field("consent", "Consent", _consent(ns, older=True)),
+    )
+
+
 def _patient_1_0(ns: str) -> tuple[Field, ...]:
     """The parts that only version 1.0 has."""
     interpreter = Node(
@@ -131,27 +155,6 @@ def _patient_1_0(ns: str) -> tuple[Field, ...]:
         Field("care", "CareSituationType", cs()),
         Field("language", "NativeLanguage", cs("3303")),
     )
-    relation = Node(
-        ns,
-        Field("guardian", "Guardien", V_BOOL),
-        Field("code", "RelationCode", cs("9033")),
-        Field("description", "Description", STRING),
-    )
-    relative = Node(
-        ns,
-        Field("note", "Description", STRING),
-        Field("born", "DateOfBirth", MOMENT),
-        Field("sex", "Sex", cs_short("3101")),
-        Field("occupation", "Occupation", cs()),
-        Field("role", "Role", STRING),
-        Field("ethnic_belonging", "EthnicBelonging", cs()),
-        Field("name", "Name", STRING),
-        Field("id", "OffId", STRING),
-        Field("id_type", "TypeOffId", cs_short("8327")),
-        Field("relation", "Relation", relation),
-        Field("address", "Address", _address(ns)),
-        Field("consent", "Consent", _consent(ns, older=True)),
-    )
     institution = Node(
         ns,
         Field("name", "NameInst", STRING),
@@ -162,7 +165,7 @@ def _patient_1_0(ns: str) -> tuple[Field, ...]:
     return (
         Field("assistance", "NeedTranslator", interpreter, many=True),
         Field("care_situation", "CareSituation", care),
-        Field("relatives", "PatRelperson", relative, many=True),
+        Field("relatives", "PatRelperson", _relative_1_0(ns), many=True),
         Field("institutions", "PatRelInst", institution, many=True),
     )
 
