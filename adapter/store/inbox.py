@@ -10,15 +10,24 @@ import sqlalchemy as sa
 from adapter.model.delivery import Step
 from adapter.store.database import add_once
 from adapter.store.journal import Row, add_event, add_payload
+from adapter.store.statements import change, put, row_where
 from adapter.store.tables import delivery, lease, message
+
+
+_SAME = (
+    sa.select(delivery, message.c.digest, message.c.seq.label("message_seq"))
+    .join(message, message.c.id == delivery.c.message_id)
+    .where(message.c.direction == "in", message.c.msg_id == sa.bindparam("msg_id"))
+    .where(message.c.tenant == sa.bindparam("tenant"), message.c.seq < sa.bindparam("before"))
+    .where(message.c.digest.is_not(None))
+    .order_by(message.c.seq)
+)
+_SENDER = message.c.sender == sa.bindparam("sender")
 
 
 def find_item(db: sa.Connection, road: str, remote_id: str, party: int) -> Row | None:
     """The delivery that was stored for this inbox item, if it was fetched before."""
-    query = sa.select(delivery).where(delivery.c.road == road, delivery.c.remote_id == remote_id)
-    query = query.where(delivery.c.party == party, delivery.c.direction == "in")
-    found = db.execute(query).mappings().first()
-    return None if found is None else dict(found)
+    return row_where(db, delivery, road=road, remote_id=remote_id, party=party, direction="in")
 
 
 def add_received(
@@ -36,7 +45,7 @@ def add_received(
 ) -> None:
     """Raw bytes and *received*, in one transaction; only then may the server be told that it is read."""
     values = {"id": message_id, "tenant": tenant, "direction": "in", "created_at": at, "is_test": False, **hints}
-    seq = db.execute(message.insert().values(values)).inserted_primary_key[0]  # type: ignore[index]
+    seq = put(db, message, values)
     digest = add_payload(db, message_id, "document", raw)
     row = {
         "id": delivery_id,
@@ -50,7 +59,7 @@ def add_received(
         "remote_id": remote_id,
         "queued_at": at,
     }
-    db.execute(delivery.insert().values(row))
+    put(db, delivery, row)
     detail = {"sha256": digest, "size_bytes": len(raw)}
     ids = {"message_id": message_id, "delivery_id": delivery_id}
     add_event(db, at=at, tenant=tenant, kind="received", new=Step.RECEIVED.value, detail=detail, **ids)
@@ -58,7 +67,7 @@ def add_received(
 
 def set_facts(db: sa.Connection, message_id: str, facts: Mapping[str, object]) -> None:
     """What opening found: ids, type, digest."""
-    db.execute(message.update().where(message.c.id == message_id).values(**facts))
+    change(db, message, {"id": message_id}, facts)
 
 
 def in_step(db: sa.Connection, steps: Sequence[Step], limit: int, tenant: str | None = None) -> list[Row]:
@@ -79,15 +88,9 @@ def not_put_away(db: sa.Connection, tenant: str, limit: int) -> list[Row]:
 
 def same_message(db: sa.Connection, *, sender: int | None, msg_id: str, tenant: str, before: int) -> list[Row]:
     """Earlier inbound rows with this sender and MsgId (P3), with the message's digest and this row's party and step."""
-    query = (
-        sa.select(delivery, message.c.digest, message.c.seq.label("message_seq"))
-        .join(message, message.c.id == delivery.c.message_id)
-        .where(message.c.direction == "in", message.c.msg_id == msg_id.lower(), message.c.tenant == tenant)
-        .where(message.c.seq < before, message.c.digest.is_not(None))
-        .where(message.c.sender == sender if sender is not None else message.c.sender.is_(None))
-        .order_by(message.c.seq)
-    )
-    return [dict(row) for row in db.execute(query).mappings()]
+    values = {"msg_id": msg_id.lower(), "tenant": tenant, "before": before, "sender": sender}
+    query = _SAME.where(_SENDER if sender is not None else message.c.sender.is_(None))
+    return [dict(row) for row in db.execute(query, values).mappings()]
 
 
 def knows_document(db: sa.Connection, *, document_id: str, sender: int | None, tenant: str) -> bool:
@@ -127,23 +130,23 @@ def lease_accepted(
     rows = [dict(row) for row in db.execute(query).mappings()]
     for row in rows:
         holder = f"{consumer}:{token}:{row['id']}"
-        db.execute(delivery.update().where(delivery.c.id == row["id"]).values(lease_by=holder, lease_until=until))
+        change(db, delivery, {"id": row["id"]}, {"lease_by": holder, "lease_until": until})
         row["lease_by"] = holder
     return rows
 
 
 def find_leased(db: sa.Connection, holder: str) -> Row | None:
     """The row that this token holds, or held last."""
-    by_id = delivery.c.id == holder.rpartition(":")[2]  # the token ends with the row's id, which has an index
-    found = db.execute(sa.select(delivery).where(by_id, delivery.c.lease_by == holder)).mappings().first()
-    return None if found is None else dict(found)
+    row_id = holder.rpartition(":")[2]  # the token ends with the row's id, which has an index
+    return row_where(db, delivery, id=row_id, lease_by=holder)
 
 
 def take_lease(db: sa.Connection, name: str, holder: str, *, now: int, until: int) -> int | None:
     """The fencing number when ``holder`` has the named lease now, None when another one has it."""
     if add_once(db, lease, name=name, holder=holder, until=until, fence=1):
         return 1
-    found = db.execute(sa.select(lease).where(lease.c.name == name)).mappings().one()
+    found = row_where(db, lease, name=name)
+    assert found is not None
     other = bool(found["holder"] != holder)
     if other and found["until"] > now:
         return None
@@ -155,10 +158,9 @@ def take_lease(db: sa.Connection, name: str, holder: str, *, now: int, until: in
 
 
 def set_put_away(db: sa.Connection, delivery_id: str) -> None:
-    db.execute(delivery.update().where(delivery.c.id == delivery_id).values(put_away=True))
+    change(db, delivery, {"id": delivery_id}, {"put_away": True})
 
 
 def find_delivery(db: sa.Connection, delivery_id: str) -> Row | None:
     """An inbound delivery by id."""
-    found = db.execute(sa.select(delivery).where(delivery.c.id == delivery_id)).mappings().first()
-    return None if found is None else dict(found)
+    return row_where(db, delivery, id=delivery_id)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from adapter.errors import ConflictError
 from adapter.model.delivery import FINAL_LEGS, Answer, Leg
 from adapter.store.database import add_once, take_turns
+from adapter.store.statements import change, put, row_where, rows_where
 from adapter.store.journal import Row, add_event, add_payload, move
 from adapter.store.tables import delivery, message, pause, remote
 
@@ -46,15 +47,14 @@ class NewDelivery:
 def find_submission(db: sa.Connection, tenant: str, key: str) -> tuple[str, str] | None:
     """(message id, input digest) of an earlier submit with this key (P6)."""
     take_turns(db, f"submit {tenant} {key}")
-    query = sa.select(message.c.id, message.c.input_digest).where(message.c.tenant == tenant)
-    found = db.execute(query.where(message.c.submit_key == key)).first()
-    return None if found is None else (found.id, found.input_digest)
+    found = row_where(db, message, tenant=tenant, submit_key=key)
+    return None if found is None else (found["id"], found["input_digest"])
 
 
 def add(db: sa.Connection, new: NewMessage, deliveries: Sequence[NewDelivery], *, at: int) -> None:
     """Message, bytes, one row per receiver and the first events, in one transaction (DESIGN 4, Out)."""
     values = {"id": new.id, "tenant": new.tenant, "direction": "out", "is_test": False, "created_at": at, **new.columns}
-    seq = db.execute(message.insert().values(values)).inserted_primary_key[0]  # type: ignore[index]
+    seq = put(db, message, values)
     add_payload(db, new.id, "document", new.document)
     for role, content in (new.extra or {}).items():
         add_payload(db, new.id, role, content)
@@ -79,7 +79,8 @@ def add(db: sa.Connection, new: NewMessage, deliveries: Sequence[NewDelivery], *
         }
         for row in deliveries
     ]
-    db.execute(delivery.insert(), rows)
+    for row in rows:
+        put(db, delivery, row)
     for row in rows:
         ids = {"message_id": new.id, "delivery_id": row["id"]}
         add_event(db, at=at, tenant=new.tenant, kind="submitted", new=Leg.QUEUED.value, **ids)
@@ -88,8 +89,7 @@ def add(db: sa.Connection, new: NewMessage, deliveries: Sequence[NewDelivery], *
 def refuse_second_msg_id(db: sa.Connection, tenant: str, msg_id: str) -> None:
     """Raise ConflictError when this tenant already sent a message with that MsgId (P1: one MsgId, one message)."""
     take_turns(db, f"msg id {tenant} {msg_id.lower()}")
-    query = sa.select(message.c.id).where(message.c.direction == "out", message.c.msg_id == msg_id.lower())
-    if db.execute(query.where(message.c.tenant == tenant).limit(1)).first() is not None:
+    if find_sent(db, tenant, msg_id) is not None:
         raise ConflictError("a message with this MsgId was already submitted", cure="use a new MsgId")
 
 
@@ -104,18 +104,28 @@ def _due(now: int) -> sa.Select[Any]:
     paused = sa.select(pause.c.tenant).where(pause.c.tenant == delivery.c.tenant, pause.c.again_at > now).exists()
     return (
         sa.select(delivery)
-        .where(delivery.c.leg.in_((Leg.QUEUED.value, Leg.UNKNOWN.value)))
+        # coalesce: not by the index of legs, which would gather and sort a whole backlog
+        .where(sa.func.coalesce(delivery.c.leg, "").in_((Leg.QUEUED.value, Leg.UNKNOWN.value)))
         .where(sa.or_(delivery.c.lane.is_(None), ~held), ~paused)
     )
 
 
 _NOW: Any = sa.bindparam("now", type_=sa.BigInteger)
-_DUE = _due(_NOW).where(delivery.c.due_at <= _NOW)
+_ANY_DUE = _due(_NOW).where(delivery.c.due_at <= _NOW).with_only_columns(delivery.c.id).limit(1)
 # In order of turn: "+ 0" keeps due_at out of the index search, so that SQLite walks the index of turns and stops early.
 _IN_TURN = (
     _due(_NOW)
     .where(delivery.c.due_at.is_not(None), delivery.c.due_at + 0 <= _NOW)
     .order_by(delivery.c.urgency, delivery.c.seq)
+)
+_NEXT = _IN_TURN.with_only_columns(delivery.c.message_id).limit(sa.bindparam("limit", type_=sa.Integer))
+_EXPIRED = sa.select(delivery).where(delivery.c.leg == Leg.SENDING.value, delivery.c.lease_until < _NOW)
+_POLLS = (
+    # No GROUP BY: it makes SQLite walk all rows by message instead of the few that are due.
+    sa.select(delivery.c.message_id)
+    .where(delivery.c.poll_at <= _NOW, delivery.c.direction == "out")
+    .order_by(delivery.c.poll_at)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
 )
 _WHOLE = _due(_NOW).where(delivery.c.due_at <= _NOW, delivery.c.message_id == sa.bindparam("message_id"))
 _WHOLE = _WHOLE.order_by(delivery.c.urgency, delivery.c.seq, delivery.c.is_copy, delivery.c.party)
@@ -142,10 +152,10 @@ def claim(db: sa.Connection, *, now: int, by: str, until: int, limit: int = 1) -
 def _take_due(db: sa.Connection, now: int, limit: int) -> list[Row]:
     """Due rows of ``limit`` messages in order; a message's rows are never parted, as they share one POST (P1)."""
     shared = db.dialect.name == "postgresql"
-    some = _IN_TURN.with_only_columns(delivery.c.message_id).limit(20 * limit if shared else limit)
+    some = {"now": now, "limit": 20 * limit if shared else limit}
     rows: list[Row] = []
     taken = 0
-    for message_id in dict.fromkeys(db.execute(some, {"now": now}).scalars().all()):
+    for message_id in dict.fromkeys(db.execute(_NEXT, some).scalars().all()):
         if shared:  # workers skip each other's messages, whole ones; what is still due is read again under the lock
             lock = sa.select(message.c.id).where(message.c.id == message_id).with_for_update(skip_locked=True)
             if db.execute(lock).first() is None:
@@ -160,14 +170,12 @@ def _take_due(db: sa.Connection, now: int, limit: int) -> list[Row]:
 
 def due_rows(db: sa.Connection, *, now: int) -> int:
     """1 when a claim could take a row now, else 0."""
-    some = _DUE.with_only_columns(delivery.c.id).limit(1)
-    return len(db.execute(some, {"now": now}).all())
+    return len(db.execute(_ANY_DUE, {"now": now}).all())
 
 
 def expired_claims(db: sa.Connection, now: int) -> list[Row]:
     """Rows left in *sending* by a worker that died: their outcome is unknown."""
-    query = sa.select(delivery).where(delivery.c.leg == Leg.SENDING.value, delivery.c.lease_until < now)
-    return [dict(row) for row in db.execute(query).mappings()]
+    return [dict(row) for row in db.execute(_EXPIRED, {"now": now}).mappings()]
 
 
 def add_remote_id(db: sa.Connection, message_id: str, remote_id: str, *, at: int) -> None:
@@ -176,35 +184,28 @@ def add_remote_id(db: sa.Connection, message_id: str, remote_id: str, *, at: int
 
 
 def remote_ids(db: sa.Connection, message_id: str) -> list[str]:
-    query = sa.select(remote.c.remote_id).where(remote.c.message_id == message_id).order_by(remote.c.at)
-    return list(db.execute(query).scalars())
+    return [row["remote_id"] for row in rows_where(db, remote, "at", message_id=message_id)]
 
 
 def due_polls(db: sa.Connection, now: int, limit: int) -> list[str]:
     """Message ids whose status is due, oldest first."""
-    # No GROUP BY: it makes SQLite walk all rows by message instead of the few that are due.
-    query = sa.select(delivery.c.message_id).where(delivery.c.poll_at <= now, delivery.c.direction == "out")
-    found = db.execute(query.order_by(delivery.c.poll_at).limit(10 * limit)).scalars()
+    found = db.execute(_POLLS, {"now": now, "limit": 10 * limit}).scalars()
     return list(dict.fromkeys(found))[:limit]
 
 
 def deliveries(db: sa.Connection, message_id: str) -> list[Row]:
     """All rows of a message, in order of their ids' creation."""
-    query = sa.select(delivery).where(delivery.c.message_id == message_id)
-    query = query.order_by(delivery.c.is_copy, delivery.c.party)
-    return [dict(row) for row in db.execute(query).mappings()]
+    return rows_where(db, delivery, "is_copy", "party", message_id=message_id)
 
 
 def find_message(db: sa.Connection, message_id: str) -> Row | None:
-    found = db.execute(sa.select(message).where(message.c.id == message_id)).mappings().first()
-    return None if found is None else dict(found)
+    """A message of either direction by id."""
+    return row_where(db, message, id=message_id)
 
 
 def find_sent(db: sa.Connection, tenant: str, msg_id: str) -> Row | None:
     """The outbound message of this tenant with that MsgId, whatever the letter case."""
-    query = sa.select(message).where(message.c.direction == "out", message.c.msg_id == msg_id.lower())
-    found = db.execute(query.where(message.c.tenant == tenant)).mappings().first()
-    return None if found is None else dict(found)
+    return row_where(db, message, direction="out", msg_id=msg_id.lower(), tenant=tenant)
 
 
 def overdue(db: sa.Connection, now: int, limit: int = 500) -> list[Row]:
@@ -216,10 +217,9 @@ def overdue(db: sa.Connection, now: int, limit: int = 500) -> list[Row]:
 
 def set_columns(db: sa.Connection, delivery_id: str, **columns: object) -> None:
     """Change columns that are no state (times, counters)."""
-    db.execute(delivery.update().where(delivery.c.id == delivery_id).values(**columns))
+    change(db, delivery, {"id": delivery_id}, columns)
 
 
 def find_delivery(db: sa.Connection, delivery_id: str) -> Row | None:
     """A delivery of either direction by id."""
-    found = db.execute(sa.select(delivery).where(delivery.c.id == delivery_id)).mappings().first()
-    return None if found is None else dict(found)
+    return row_where(db, delivery, id=delivery_id)
