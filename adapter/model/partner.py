@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -131,7 +132,8 @@ class AddressBook:
         if municipality is not None:
             organisation = self.municipalities.get(municipality)
             if organisation is None:
-                raise NotFoundError(f"municipality {municipality} is not in the address book's table")
+                shown = municipality if re.fullmatch("[0-9]{4}", municipality) else "of that number"  # P21
+                raise NotFoundError(f"municipality {shown} is not in the address book's table")
         hits = [
             entry
             for entry in self.entries.values()
@@ -143,7 +145,7 @@ class AddressBook:
                 or (organisation_number is not None and entry.organisation_number == organisation_number)
             )
         ]
-        return _only(hits, service_type)
+        return _only(hits)
 
 
 def _unit(her_id: int, name: str, organisation_number: str | None) -> Unit:
@@ -154,11 +156,11 @@ def _unit(her_id: int, name: str, organisation_number: str | None) -> Unit:
     return Unit(name=name, idents=tuple(idents))
 
 
-def _only(hits: Iterable[RegisterEntry], service_type: ServiceType) -> RegisterEntry:
+def _only(hits: Iterable[RegisterEntry]) -> RegisterEntry:
     found = sorted(hits, key=lambda entry: entry.her_id)
     if not found:
-        raise NotFoundError(f"no valid service {service_type.code} there", cure="name the receiver by HER-id")
+        raise NotFoundError("no valid service of that type there", cure="name the receiver by HER-id")
     if len(found) > 1:
         listed = ", ".join(f"{entry.her_id} {entry.display_name}" for entry in found)
-        raise AmbiguousError(f"several services {service_type.code}: {listed}", cure="name one by HER-id")
+        raise AmbiguousError(f"several services of that type: {listed}", cure="name one by HER-id")
     return found[0]
