@@ -47,13 +47,18 @@ def read_file(path: str) -> bytes:
 
 def read_json(path: str) -> Any:
     """Parsed JSON of a file or stdin; InputError (exit code 2) names the line, never the content."""
+    return parse_json(read_file(path), path)
+
+
+def parse_json(content: bytes, where: str) -> Any:
+    """Parsed JSON; ``where`` names its origin in an error."""
     from adapter.errors import InputError
 
     try:
-        return json.loads(read_file(path))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(content)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         line = getattr(error, "lineno", None)
-        raise InputError("the input is not JSON", where=f"{path} line {line}" if line else path) from None
+        raise InputError("the input is not JSON", where=f"{where} line {line}" if line else where) from None
 
 
 class TimeParameter(_Times):

@@ -6,7 +6,7 @@ import click
 
 from adapter.cli import output
 from adapter.cli.app import OK, Shared
-from adapter.cli.opening import json_option, opened, read_file, read_json, tenant_option
+from adapter.cli.opening import json_option, opened, parse_json, read_file, tenant_option
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
@@ -29,16 +29,15 @@ def send(shared: Shared, file: str, key: str | None, tenant: str | None, as_json
       adapter send signed-message.xml
       adapter send - < referral.json
     """
-    first = read_file(file) if file != "-" else None
-    is_xml = first is not None and first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    content = read_file(file)
     with opened(shared) as adapter:
-        if is_xml and first is not None:
-            message_id = adapter.send_document(first, key=key, tenant=tenant)
+        if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+            message_id = adapter.send_document(content, key=key, tenant=tenant)
         else:
             from adapter.model.message import OutgoingMessage
             from adapter.shapes import read
 
-            message_id = adapter.submit(read(OutgoingMessage, read_json(file)), key=key, tenant=tenant)
+            message_id = adapter.submit(read(OutgoingMessage, parse_json(content, file)), key=key, tenant=tenant)
     if as_json:
         output.json_line({"id": message_id})
     else:

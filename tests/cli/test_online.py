@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import signal
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -92,6 +98,32 @@ def test_a_message_that_the_ehr_has_made_is_sent_byte_for_byte(desk: Desk) -> No
     desk.rounds(1)
     entry = desk.world.ledger[0]
     assert desk.world.document(entry.remote_id) == document.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["json/referral-frisklivssentral.json", "good/referral-frisklivssentral.xml"])
+def test_both_kinds_can_come_from_stdin(desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO((SAMPLES / name).read_bytes())))
+    ran = desk("send", "-")
+    assert ran.code == 0, ran.err
+
+
+def test_the_service_runs_until_it_is_told_to_stop(desk: Desk) -> None:
+    message_id = desk.send("referral-frisklivssentral")
+    command = [sys.executable, "-m", "adapter", "--config", str(desk.settings), "run"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        assert '"started"' in process.stderr.readline()
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and not desk.world.receipts():
+            process.poll()
+    finally:
+        asked_at = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert time.monotonic() - asked_at < 10
+    assert desk("show", message_id, "--json").rows[0]["deliveries"][0]["leg"] in ("sent", "confirmed")
 
 
 def test_a_refused_message_tells_why_and_stores_nothing(desk: Desk) -> None:
