@@ -9,8 +9,9 @@ apart by a field ``kind: Literal[...]``.
 from __future__ import annotations
 
 import base64
-import binascii
 import difflib
+import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -40,7 +41,7 @@ def _read(kind: Any, plain: object, where: str) -> object:
     if origin in (typing.Union, types.UnionType):
         return _read_union(typing.get_args(kind), plain, where)
     if origin is typing.Literal:
-        if plain not in typing.get_args(kind):
+        if not any(plain == word and type(plain) is type(word) for word in typing.get_args(kind)):
             allowed = ", ".join(str(a) for a in typing.get_args(kind))
             raise InputError("the value is not one of the allowed ones", where=where, cure=f"use one of: {allowed}")
         return plain
@@ -53,7 +54,7 @@ def _read(kind: Any, plain: object, where: str) -> object:
         if not isinstance(plain, Mapping):
             raise InputError("an object is expected", where=where)
         item = typing.get_args(kind)[1]
-        return {str(key): _read(item, value, f"{where}.{key}") for key, value in plain.items()}
+        return {str(key): _read(item, value, f"{where}.{_shown(key)}") for key, value in plain.items()}
     if is_dataclass(kind):
         return _read_dataclass(typing.cast(type, kind), plain, where)
     return _read_scalar(kind, plain, where)
@@ -91,8 +92,7 @@ def _read_dataclass(cls: type, plain: object, where: str) -> object:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             cure = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(known))}"
-            shown = str(key) if str(key).isidentifier() and len(str(key)) < 40 else "?"
-            raise InputError("unknown field", where=f"{where}.{shown}", cure=cure)
+            raise InputError("unknown field", where=f"{where}.{_shown(key)}", cure=cure)
     hints = _hints(cls)
     values = {}
     for name, field in known.items():
@@ -101,6 +101,12 @@ def _read_dataclass(cls: type, plain: object, where: str) -> object:
         elif _required(field):
             raise InputError("a required field is missing", where=f"{where}.{name}")
     return cls(**values)
+
+
+def _shown(key: object) -> str:
+    """A key as part of a path; what does not look like a name is not shown, as it may be content (P21)."""
+    name = str(key)
+    return name if name.replace("-", "_").isidentifier() and len(name) < 40 else "?"
 
 
 def _required(field: Field[Any]) -> bool:
@@ -116,8 +122,10 @@ def _read_scalar(kind: Any, plain: object, where: str) -> object:
     elif kind is int:
         if isinstance(plain, int) and not isinstance(plain, bool):
             return plain
+        if isinstance(plain, float) and plain.is_integer():  # 5.0 is a whole number in JSON
+            return int(plain)
     elif kind is float:
-        if isinstance(plain, int | float) and not isinstance(plain, bool):
+        if isinstance(plain, int | float) and not isinstance(plain, bool) and math.isfinite(plain):
             return float(plain)
     elif kind is bytes:
         return _read_bytes(plain, where)
@@ -125,13 +133,16 @@ def _read_scalar(kind: Any, plain: object, where: str) -> object:
         return _read_time(kind, plain, where)
     elif isinstance(kind, type) and issubclass(kind, StrEnum):
         try:
-            return kind(str(plain))
+            return kind(plain if isinstance(plain, str) else "")
         except ValueError:
             allowed = ", ".join(member.value for member in kind)
             raise InputError("not an allowed value", where=where, cure=f"use one of: {allowed}") from None
     raise InputError(f"a value of type {_NAMES.get(kind, getattr(kind, '__name__', '?'))} is expected", where=where)
 
 
+_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_DATE_TIME = _DATE + r"T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
+_BASE64 = "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 _NAMES: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "true/false"}
 
 
@@ -139,8 +150,10 @@ def _read_bytes(plain: object, where: str) -> bytes:
     if isinstance(plain, bytes):
         return plain
     try:
-        return base64.b64decode(str(plain) if isinstance(plain, str) else "?", validate=True)
-    except binascii.Error:
+        if not isinstance(plain, str) or len(plain) % 4:
+            raise ValueError
+        return base64.b64decode(plain, validate=True)
+    except ValueError:  # binascii.Error, and text outside ASCII
         raise InputError("base64 is expected", where=where) from None
 
 
@@ -151,7 +164,7 @@ def _read_time(kind: Any, plain: object, where: str) -> object:
         return plain
     form = "YYYY-MM-DD" if kind is date else "YYYY-MM-DDThh:mm:ss"
     try:
-        if not isinstance(plain, str) or (kind is date and len(plain) != 10):
+        if not isinstance(plain, str) or not re.fullmatch(_DATE if kind is date else _DATE_TIME, plain):
             raise ValueError
         return kind.fromisoformat(plain)
     except ValueError:
@@ -160,14 +173,13 @@ def _read_time(kind: Any, plain: object, where: str) -> object:
 
 def plain(value: object) -> Any:
     """The JSON form of a value; fields at their default None or () are left out."""
-    if is_dataclass(value) and not isinstance(value, type):
-        out = {}
-        for field in fields(value):
-            item = getattr(value, field.name)
-            if item is None or item == ():
-                continue
-            out[field.name] = plain(item)
-        return out
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    names = _names(kind)  # type: ignore[arg-type]  # a class is hashable whatever its instances are
+    if names:
+        items = ((name, getattr(value, name)) for name in names)
+        return {name: plain(item) for name, item in items if item is not None and item != ()}
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, datetime | date):
@@ -181,6 +193,14 @@ def plain(value: object) -> Any:
     return value
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+@lru_cache(maxsize=512)
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+
+
 def json_schema(cls: type, title: str) -> dict[str, Any]:
     """JSON Schema (2020-12) of a dataclass, with ``additionalProperties: false`` throughout."""
     defs: dict[str, Any] = {}
@@ -192,7 +212,9 @@ def _schema(kind: Any, defs: dict[str, Any]) -> dict[str, Any]:
     origin = typing.get_origin(kind)
     args = typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        return {"anyOf": [_schema(option, defs) for option in args]}
+        told_apart = sum(is_dataclass(option) for option in args) > 1
+        tag = {"required": ["kind"]} if told_apart else {}
+        return {"anyOf": [_schema(option, defs) | (tag if is_dataclass(option) else {}) for option in args]}
     if origin is typing.Literal:
         return {"enum": list(args)}
     if origin is tuple:
@@ -212,9 +234,10 @@ _SCALARS: dict[Any, dict[str, Any]] = {
     float: {"type": "number"},
     bool: {"type": "boolean"},
     type(None): {"type": "null"},
-    date: {"type": "string", "format": "date"},
-    datetime: {"type": "string", "format": "date-time"},
-    bytes: {"type": "string", "contentEncoding": "base64"},
+    date: {"type": "string", "format": "date", "pattern": f"^{_DATE}$"},
+    # No format: a time without a zone is Norwegian local time here, and RFC 3339 wants a zone.
+    datetime: {"type": "string", "pattern": f"^{_DATE_TIME}$"},
+    bytes: {"type": "string", "contentEncoding": "base64", "pattern": f"^{_BASE64}$"},
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from adapter import documents, xmlio
-from adapter.errors import RefusedError, UnsupportedError
+from adapter.errors import IdentifierError, RefusedError, UnsupportedError
 from adapter.flow.parts import Parts
 from adapter.flow.processes import agreement_of, process_of, receipt_names
 from adapter.identifiers import read_her_id
@@ -15,7 +15,7 @@ from adapter.model.partner import RegisterEntry
 from adapter.model.process import apprec_version
 from adapter.model.receipt import Verdict
 from adapter.store import journal, outbox
-from adapter.store.journal import Row
+from adapter.store.statements import Row
 from adapter.validation.schema import check_schema
 
 
@@ -45,13 +45,30 @@ def _place(facts: Facts, party: int) -> int:
     return 0
 
 
+def _sender_of(facts: Facts) -> int | None:
+    for level in (2, 1):
+        text = facts.sender.her_id(level) if facts.sender else None
+        try:
+            if text:
+                return read_her_id(text)
+        except IdentifierError:
+            continue
+    return None
+
+
 def queue_answer(
     db: sa.Connection, parts: Parts, row: Row, facts: Facts, verdict: Verdict, built: tuple[str, bytes], *, at: int
 ) -> str:
-    """Store the AppRec as a message of ours that answers the inbound ``row``; gives its id."""
+    """Store the AppRec as a message of ours that answers the inbound ``row``; gives its id.
+
+    A sender without a HER-id cannot be addressed: the message keeps its step, and a person tells the sender.
+    """
     receipt_id, content = built
-    sender = facts.sender.her_id(2) or facts.sender.her_id(1) if facts.sender else None
-    partner = parts.entry(read_her_id(sender or ""))
+    sender = _sender_of(facts)
+    if sender is None:
+        journal.flag(db, row, "receipt impossible", at=at, detail={"reason": "the sender has no HER-id"})
+        return ""
+    partner = parts.entry(sender)
     columns = {
         "msg_id": receipt_id.lower(),
         "msg_type": "APPREC",
@@ -64,7 +81,7 @@ def queue_answer(
     new = outbox.NewMessage(id=parts.new_id(), tenant=row["tenant"], document=content, columns=columns)
     delivery = outbox.NewDelivery(
         id=parts.new_id(),
-        party=read_her_id(sender or ""),
+        party=sender,
         road=row["road"],
         urgency=row["urgency"],
         answer=Answer.NOT_ASKED,

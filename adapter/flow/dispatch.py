@@ -15,7 +15,7 @@ from adapter.model.receipt import ReceiptStatus
 from adapter.model.wire import Parcel, ReceiptParcel, Road, Sent
 from adapter.store import journal, outbox, queries
 from adapter.store.database import from_us, to_us
-from adapter.store.journal import Row
+from adapter.store.statements import Row
 
 CLAIM_S = 120.0  # longer than any call's total time-out
 ACCESS_PAUSE_S = 300.0

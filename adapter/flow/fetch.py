@@ -12,8 +12,8 @@ from adapter.flow.alarms import all_clear, raise_alarm
 from adapter.flow.dispatch import pause_for
 from adapter.flow.parts import Parts
 from adapter.model.wire import InboxItem, Road
-from adapter.store import inbox, queries
-from adapter.store.journal import Row
+from adapter.store import inbox, outbox, queries
+from adapter.store.statements import Row
 
 LEASE_S = 60.0  # renewed per page; a worker that dies holds the inbox no longer than this
 PAGE = 100
@@ -125,7 +125,7 @@ def remember(parts: Parts, tenant: TenantSettings, raw: bytes, *, road: str, ite
             hints=hints,
         )
     with parts.store.reading() as db:
-        row = inbox.find_delivery(db, delivery_id)
+        row = outbox.find_delivery(db, delivery_id)
     assert row is not None
     parts.log.info("received", extra={"delivery": delivery_id, "size_bytes": len(raw)})
     return row

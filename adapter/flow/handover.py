@@ -24,7 +24,7 @@ from adapter.model.delivery import Step
 from adapter.model.document import Facts
 from adapter.model.receipt import ReceiptStatus, Verdict
 from adapter.store import inbox, journal, outbox
-from adapter.store.journal import Row
+from adapter.store.statements import Row
 from adapter.validation.reject_codes import legal_reject_codes
 
 Decision = Literal["accept", "reject", "sorting"]

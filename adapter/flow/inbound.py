@@ -28,7 +28,7 @@ from adapter.model.document import Facts, Family
 from adapter.model.party import Party
 from adapter.model.receipt import ReceiptSeen, ReceiptStatus, Verdict
 from adapter.store import inbox, journal, outbox, queries
-from adapter.store.journal import Row
+from adapter.store.statements import Row
 
 ALARM_HANDOVER_H = 24  # unconfirmed by a consumer (P7)
 PARKED_H = 72
@@ -332,7 +332,7 @@ def _quarantine_ours(parts: Parts, row: Row, error: Exception) -> str:
     parts.log.error("quarantined", extra={"delivery": row["id"], "code": code})
     now = parts.store.now_us()
     with parts.store.transaction() as db:
-        current = inbox.find_delivery(db, row["id"])
+        current = outbox.find_delivery(db, row["id"])
         if current is None or current["step"] not in (Step.RECEIVED.value, Step.OPENED.value):
             return str(current["step"]) if current else ""
         journal.move(db, current, at=now, kind="quarantined", step=Step.QUARANTINED, detail={"code": code})

@@ -9,7 +9,7 @@ from adapter.flow.alarms import all_clear
 from adapter.flow.parts import Parts
 from adapter.model.delivery import ANSWERED, Answer, Leg, Step, allowed
 from adapter.store import journal, outbox, queries
-from adapter.store.journal import Row
+from adapter.store.statements import Row
 
 HOW_TO_CANCEL = "it has left: send a Kansellering (the same document with service_type C and a new MsgId)"
 

@@ -16,6 +16,7 @@ from adapter import documents, shapes, xmlio
 from adapter.config import TenantSettings
 from adapter.errors import ConflictError, RefusedError
 from adapter.flow.check import CheckContext, Checked, check_document
+from adapter.flow.knowledge import content_of, is_specialist, known_outbound
 from adapter.flow.parts import HOUR_US, Parts, limit_for, urgency_of
 from adapter.flow.processes import agreement_of, process_of, refuse_type, wire_names
 from adapter.identifiers import read_her_id
@@ -40,6 +41,8 @@ class Prepared:
     receivers: tuple[RegisterEntry, ...]
     process: Process
     tenant: TenantSettings
+    foreign: bool = False  # built elsewhere: its MsgId is not one that we made
+    content_digest: str | None = None  # by which NAV knows content it has seen
 
 
 def submit(parts: Parts, message: OutgoingMessage, *, key: str | None = None) -> str:
@@ -47,7 +50,7 @@ def submit(parts: Parts, message: OutgoingMessage, *, key: str | None = None) ->
 
     Raises RefusedError with findings, ConflictError for a used key, NotFoundError or AmbiguousError for the receiver.
     """
-    digest = _digest(shapes.plain(message))
+    digest = _digest(shapes.plain(message)) if key is not None else ""
     earlier = _earlier(parts, message.sender, key, digest)
     if earlier is not None:
         return earlier
@@ -85,7 +88,14 @@ def prepare(parts: Parts, message: OutgoingMessage) -> Prepared:
     # 6. Sign when the process or the partner asks.
     document = _sign(built, _signer(parts, tenant, process, receivers[0], message))
     assert checked.facts is not None
-    return Prepared(document=document, facts=checked.facts, receivers=receivers, process=process, tenant=tenant)
+    return Prepared(
+        document=document,
+        facts=checked.facts,
+        receivers=receivers,
+        process=process,
+        tenant=tenant,
+        content_digest=content_of(checked.facts, built, receivers[0]),
+    )
 
 
 def submit_document(parts: Parts, document: bytes, *, key: str | None = None) -> str:
@@ -105,7 +115,7 @@ def submit_document(parts: Parts, document: bytes, *, key: str | None = None) ->
         return earlier
     book = parts.book()
     receivers = tuple(book.find(address_of(party)) for party in (facts.receiver, *facts.copies))
-    context = CheckContext(rules=_rules(parts, tenant, receivers[0]))
+    context = CheckContext(rules=_rules(parts, tenant, receivers[0], **known_outbound(parts, tenant, receivers[0])))
     refuse_blocking(check_document(document, context, at=parts.now()))
     for receiver in receivers:
         refuse_type(facts.msg_type or "", facts.version, receiver)
@@ -114,7 +124,15 @@ def submit_document(parts: Parts, document: bytes, *, key: str | None = None) ->
     wants = process.signing if agreement.sign is None else (Signing.COMPANY if agreement.sign else Signing.NONE)
     if wants is not Signing.NONE and facts.signatures == 0:
         raise RefusedError("this process wants a signed document", code="P14.SIGNATURE", cure="sign it first")
-    ready = Prepared(document=document, facts=facts, receivers=receivers, process=process, tenant=tenant)
+    ready = Prepared(
+        document=document,
+        facts=facts,
+        receivers=receivers,
+        process=process,
+        tenant=tenant,
+        foreign=True,
+        content_digest=content_of(facts, None, receivers[0]),
+    )
     return store(parts, ready, key=key, input_digest=digest)
 
 
@@ -134,7 +152,7 @@ def store(parts: Parts, ready: Prepared, *, key: str | None, input_digest: str) 
         "service_type": facts.service_type,
         "parent": facts.conversation.parent.lower() if facts.conversation else None,
         "conversation": conversation.lower() if conversation else None,
-        "digest": hashlib.sha256(ready.document).hexdigest(),
+        "digest": ready.content_digest,
         "submit_key": key,
         "input_digest": input_digest,
         "is_test": facts.processing_status in ("T", "D"),
@@ -160,7 +178,8 @@ def store(parts: Parts, ready: Prepared, *, key: str | None, input_digest: str) 
         found = outbox.find_submission(db, ready.tenant.name, key) if key else None
         if found is not None:
             return _same(found, input_digest)
-        outbox.refuse_second_msg_id(db, ready.tenant.name, columns["msg_id"])  # type: ignore[arg-type]
+        if ready.foreign:
+            outbox.refuse_second_msg_id(db, ready.tenant.name, facts.msg_id or "")
         outbox.add(db, new, rows, at=at)
     parts.log.info("submitted", extra={"message_id": new.id, "msg_type": facts.msg_type, "receivers": len(rows)})
     return new.id
@@ -237,6 +256,8 @@ def _context(
         "signer_fnr": claim.fnr if claim else None,
         "signer_profession": claim.profession if claim else None,
         "attachment_pieces": built.attachments,
+        "sender_is_specialist": is_specialist(parts.entry(message.sender)),
+        **known_outbound(parts, tenant, receiver),
     }
     return CheckContext(rules=_rules(parts, tenant, receiver, **more))
 

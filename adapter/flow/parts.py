@@ -30,6 +30,14 @@ def _silent(name: str, text: str, clear: bool) -> None:
     del name, text, clear
 
 
+@dataclass(slots=True)
+class IncidentMemory:
+    """Which incidents were open when the store was last asked, and when that was (UTC microseconds)."""
+
+    names: set[str] = field(default_factory=set)
+    read_at: int = -(1 << 62)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Everything a journey needs. ``book``, ``signer`` and ``roots`` are asked each time: keys and entries roll."""
@@ -46,6 +54,7 @@ class Parts:
     revocation: RevocationPort | None = None
     alarm: AlarmSink = _silent
     worker: str = "worker"
+    incidents: IncidentMemory = field(default_factory=IncidentMemory)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("adapter.flow"))
 
     def local_now(self) -> datetime:

@@ -19,7 +19,7 @@ from adapter.model.partner import AddressBook
 from adapter.model.receipt import ReceiptSeen, ReceiptStatus, Verdict
 from adapter.model.wire import RemoteStatus
 from adapter.store import journal, outbox, queries
-from adapter.store.journal import Row
+from adapter.store.statements import Row
 
 ANSWER_OF = {
     ReceiptStatus.OK: Answer.ACCEPTED,

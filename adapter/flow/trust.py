@@ -15,7 +15,7 @@ from adapter.model.document import Facts
 from adapter.model.partner import RegisterEntry
 from adapter.model.process import Process, Signing
 from adapter.store.database import from_us
-from adapter.store.journal import Row
+from adapter.store.statements import Row
 from adapter.validation.moments import read_moment
 from adapter.validation.subject import RuleContext
 

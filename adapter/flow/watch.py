@@ -13,7 +13,7 @@ from adapter.flow.parts import HOUR_US, Parts, limit_for
 from adapter.model.delivery import ANSWERED, Answer, Leg, Step
 from adapter.store import journal, outbox, queries
 from adapter.store.database import to_us
-from adapter.store.journal import Row
+from adapter.store.statements import Row
 
 HANDOVER_ALARMS_H = (24, 72)
 SORTING_BEFORE_H = 95  # an hour before the 96 h of HIS 80415:2012

@@ -9,10 +9,9 @@ import sqlalchemy as sa
 
 from adapter.model.delivery import Step
 from adapter.store.database import add_once
-from adapter.store.journal import Row, add_event, add_payload
-from adapter.store.statements import change, put, row_where
+from adapter.store.journal import add_event, add_payload
+from adapter.store.statements import Row, change, put, row_where
 from adapter.store.tables import delivery, lease, message
-
 
 _SAME = (
     sa.select(delivery, message.c.digest, message.c.seq.label("message_seq"))
@@ -159,8 +158,3 @@ def take_lease(db: sa.Connection, name: str, holder: str, *, now: int, until: in
 
 def set_put_away(db: sa.Connection, delivery_id: str) -> None:
     change(db, delivery, {"id": delivery_id}, {"put_away": True})
-
-
-def find_delivery(db: sa.Connection, delivery_id: str) -> Row | None:
-    """An inbound delivery by id."""
-    return row_where(db, delivery, id=delivery_id)

@@ -12,9 +12,8 @@ from adapter.codes import Coded
 from adapter.errors import StateError, StoreError
 from adapter.model.delivery import Answer, Leg, Step, check_move
 from adapter.store.database import add_once
+from adapter.store.statements import Row, change, row_where
 from adapter.store.tables import delivery, event, incident, payload
-
-Row = dict[str, Any]
 
 _ADD_EVENT = event.insert()
 _ADD_PAYLOAD = payload.insert()
@@ -57,16 +56,16 @@ def move(
     values: dict[str, object] = dict(columns)
     before: list[str] = []
     after: list[str] = []
-    statement = delivery.update().where(delivery.c.id == row["id"])
+    keys = {"id": row["id"]}
     for column, new in (("leg", leg), ("answer", answer), ("step", step)):
         if new is None:
             continue
         old = check_move(row[column], new)
-        statement = statement.where(delivery.c[column] == old.value)
+        keys[column] = old.value
         values[column] = new.value
         before.append(old.value)
         after.append(new.value)
-    if db.execute(statement.values(**values)).rowcount != 1:
+    if change(db, delivery, keys, values) != 1:
         raise StateError("the row was moved by somebody else", code="STATE.RACE")
     add_event(
         db,
@@ -112,12 +111,11 @@ def add_payload(db: sa.Connection, message_id: str, role: str, content: bytes) -
 
 def read_payload(db: sa.Connection, message_id: str, role: str = "document") -> bytes:
     """The bytes as stored; raises StoreError when they are gone or no longer have their digest."""
-    query = sa.select(payload.c.sha256, payload.c.content).where(payload.c.message_id == message_id)
-    found = db.execute(query.where(payload.c.role == role)).first()
-    if found is None or found.content is None:
+    found = row_where(db, payload, message_id=message_id, role=role)
+    if found is None or found["content"] is None:
         raise StoreError("the bytes of this message are not kept any more", code="STORE.GONE")
-    content = bytes(found.content)
-    if hashlib.sha256(content).hexdigest() != found.sha256:
+    content = bytes(found["content"])
+    if hashlib.sha256(content).hexdigest() != found["sha256"]:
         raise StoreError("stored bytes do not have their digest", code="STORE.CORRUPT", cure="restore from backup")
     return content
 
@@ -137,7 +135,7 @@ def close_incident(db: sa.Connection, name: str) -> bool:
 
 def is_open(db: sa.Connection, name: str) -> bool:
     """True while the incident is open."""
-    return db.execute(sa.select(incident.c.name).where(incident.c.name == name)).first() is not None
+    return row_where(db, incident, name=name) is not None
 
 
 def write_errors(errors: Sequence[Coded]) -> list[dict[str, str | None]]:

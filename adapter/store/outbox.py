@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from adapter.errors import ConflictError
 from adapter.model.delivery import FINAL_LEGS, Answer, Leg
 from adapter.store.database import add_once, take_turns
-from adapter.store.statements import change, put, row_where, rows_where
-from adapter.store.journal import Row, add_event, add_payload, move
+from adapter.store.journal import add_event, add_payload, move
+from adapter.store.statements import Row, change, put, row_where, rows_where
 from adapter.store.tables import delivery, message, pause, remote
 
 SENT_OR_FINAL = sorted(leg.value for leg in FINAL_LEGS | {Leg.SENT})
@@ -91,6 +91,31 @@ def refuse_second_msg_id(db: sa.Connection, tenant: str, msg_id: str) -> None:
     take_turns(db, f"msg id {tenant} {msg_id.lower()}")
     if find_sent(db, tenant, msg_id) is not None:
         raise ConflictError("a message with this MsgId was already submitted", cure="use a new MsgId")
+
+
+_REFUSED_CONTENT = (
+    sa.select(delivery.c.id)
+    .where(delivery.c.message_id == message.c.id)
+    .where(
+        sa.or_(
+            delivery.c.answer == Answer.REJECTED.value,
+            delivery.c.leg.in_((Leg.REFUSED.value, Leg.CANCELLED.value)),
+        )
+    )
+    .exists()
+)
+
+
+def find_content(db: sa.Connection, tenant: str, digest: str) -> int | None:
+    """When this content was sent to NAV before; a message that was rejected or never left does not count (N2)."""
+    query = sa.select(message.c.created_at).where(message.c.digest == digest, message.c.direction == "out")
+    query = query.where(message.c.tenant == tenant, ~_REFUSED_CONTENT).order_by(message.c.seq).limit(1)
+    return db.execute(query).scalar()
+
+
+def knows_document(db: sa.Connection, tenant: str, document_id: str) -> bool:
+    """True when this tenant sent a message with this DocumentId (V20)."""
+    return row_where(db, message, document_id=document_id, direction="out", tenant=tenant) is not None
 
 
 def _due(now: int) -> sa.Select[Any]:

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from adapter.model.delivery import Answer, Leg, Step, outcome
 from adapter.store.database import add_once, from_us
-from adapter.store.journal import Row, add_event
+from adapter.store.journal import add_event
+from adapter.store.statements import Row
 from adapter.store.tables import delivery, event, incident, message, pause, payload, remote
 
 _TIMES = ("due_at", "queued_at", "sent_at", "confirmed_at", "answered_at", "attention_since", "created_at", "at")

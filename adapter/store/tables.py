@@ -56,6 +56,7 @@ message = Table(
 Index("message_identity", message.c.msg_id, message.c.direction, message.c.sender)  # MsgId alone too: look-ups by id
 Index("message_document", message.c.document_id, message.c.sender)
 Index("message_answers", message.c.answers)
+Index("message_digest", message.c.digest)
 Index("message_created", message.c.created_at)
 
 delivery = Table(

@@ -11,7 +11,7 @@ from typing import Any
 from adapter.model.delivery import Answer, Leg, Step
 from adapter.store import inbox, journal, outbox
 from adapter.store.database import Store
-from adapter.store.journal import Row
+from adapter.store.statements import Row
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SECOND = 1_000_000

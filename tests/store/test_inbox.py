@@ -19,8 +19,8 @@ def test_a_received_message_has_its_bytes_a_step_and_an_event(store: Store) -> N
     assert (row["step"], row["party"], row["leg"], row["put_away"]) == ("received", 5, None, False)
     with store.reading() as db:
         assert journal.read_payload(db, message_id) == b"<raw/>"
-        assert inbox.find_delivery(db, row_id) == row
-        assert inbox.find_delivery(db, "unknown") is None
+        assert outbox.find_delivery(db, row_id) == row
+        assert outbox.find_delivery(db, "unknown") is None
     assert kinds_of(store, message_id) == ["received"]
 
 

@@ -50,6 +50,7 @@ def _create_message() -> None:
     op.create_index("message_identity", "message", ["msg_id", "direction", "sender"])
     op.create_index("message_document", "message", ["document_id", "sender"])
     op.create_index("message_answers", "message", ["answers"])
+    op.create_index("message_digest", "message", ["digest"])
     op.create_index("message_created", "message", ["created_at"])
 
 
