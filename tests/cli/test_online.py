@@ -218,6 +218,18 @@ def test_a_taken_message_can_be_saved_with_its_attachments(desk: Desk, tmp_path:
     assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in saved)
 
 
+def test_a_sender_that_cannot_be_addressed_is_a_matter_for_a_person(desk: Desk) -> None:
+    note = (SAMPLES / "good" / "inbound-note.xml").read_bytes()
+    for her_id in (b"8091400", b"8091401"):
+        note = note.replace(b"<Id>" + her_id, b"<Id>none")
+    desk.world.inject(note, place.SOLVANG_GP)
+    desk.rounds(1)
+    token = desk("take", "--tenant", "solvang").rows[0]["token"]
+    assert desk("confirm", token, "--accept").code == 0
+    row = desk("list", "--attention", "--json").rows[0]
+    assert (row["step"], row["attention"]) == ("handed over", "receipt impossible")
+
+
 def test_p7_a_consumer_rejects_with_a_legal_code_only(desk: Desk) -> None:
     desk.arrive("good/inbound-note", sender=place.BEKKELIA_GP)
     desk.rounds(1)

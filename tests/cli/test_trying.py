@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -103,10 +104,11 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.C
     """One run of the demo, as a newcomer starts it."""
     folder = tmp_path_factory.mktemp("demo") / "demo-data"
     command = [sys.executable, "-m", "adapter", "demo", "--data", str(folder)]
-    return folder, subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    env = {**os.environ, "ADAPTER_CONFIG": "/nowhere/adapter.toml"}  # P22: the ordinary settings are ignored
+    return folder, subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, check=False)
 
 
-def test_the_demo_ends_well_and_shows_each_kind_of_end(
+def test_p22_the_demo_ends_well_without_settings_and_shows_each_kind_of_end(
     played: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     _, done = played

@@ -43,6 +43,12 @@ def test_a_parsed_tree_gives_the_same_as_its_bytes() -> None:
     assert tree.findings == from_bytes.findings
 
 
+def test_a_name_with_a_norwegian_letter_is_a_fault_and_no_accident() -> None:
+    checked = check(NOTE.replace(b"<Notat>", "<Formål/><Notat>".encode()))
+    assert checked.facts is not None
+    assert xmlio.canonical(xmlio.reroot(xmlio.parse("<a><Formål/></a>".encode())[0])) == "<Formål></Formål>".encode()
+
+
 def test_the_time_of_judging_is_handed_in() -> None:
     early = check_document(NOTE, CheckContext(rules=RuleContext()), at=datetime(2026, 11, 1, tzinfo=UTC))
     assert "V4" in {finding.rule for finding in early.findings}
