@@ -62,6 +62,10 @@ class Coded:
     name: str | None = None
     text: str | None = None
 
+    def __repr__(self) -> str:  # free text, and a code outside the national lists, may be content (P21)
+        known = self.system is not None and self.code is not None and display_name(self.system, self.code) is not None
+        return f"Coded({self.system}:{self.code})" if known else f"Coded({self.system}, hidden)"
+
     @classmethod
     def of(cls, system: str | int, code: str) -> Coded:
         """A value of a carried list with its display name (name None when the code is unknown)."""

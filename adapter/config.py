@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -236,6 +236,8 @@ def load_settings(path: str | Path) -> Settings:
 
 def read_secret(secret: Secret, settings: Settings) -> bytes | None:
     """The secret's bytes, None when none is configured; refuses files that others can read (P21)."""
+    if secret.env is not None and secret.file is not None:
+        raise SettingsError("a secret has both env and file", where=secret.env, cure="keep one of them")
     if secret.env is not None:
         value = os.environ.get(secret.env)
         if value is None:
@@ -268,16 +270,45 @@ def _check(settings: Settings) -> None:
     if settings.trust.environment not in (None, settings.environment):
         raise SettingsError("the trust roots belong to another environment", code="SETTINGS.MIX", where="trust")
     seen: set[int] = set()
+    names = [tenant.name for tenant in settings.tenant]
     for tenant in settings.tenant:
+        if names.count(tenant.name) > 1:  # rows, pauses and tokens are kept by this name (P23)
+            raise SettingsError("two tenants have the same name", where=f"tenant {tenant.name}")
         if seen & set(tenant.her_ids):
             raise SettingsError("a HER-id belongs to two tenants", where=f"tenant {tenant.name}")
         seen |= set(tenant.her_ids)
         if tenant.sign_with is not None and tenant.sign_with not in settings.keys:
             raise SettingsError("sign_with names no key", where=f"tenant {tenant.name}", cure="add [keys.NAME]")
-    if settings.receipts.via not in ("api", "document"):
-        raise SettingsError("receipts.via is 'api' or 'document'", where="receipts.via")
-    if settings.inbound.schema not in ("tolerant", "strict"):
-        raise SettingsError("inbound.schema is 'tolerant' or 'strict'", where="inbound.schema")
+    _check_words(settings)
+    _check_numbers(settings)
+
+
+def _check_words(settings: Settings) -> None:
+    chosen: list[tuple[str, str, tuple[str, ...]]] = [
+        ("receipts.via", settings.receipts.via, ("api", "document")),
+        ("inbound.schema", settings.inbound.schema, ("tolerant", "strict")),
+        ("inbound.handover", settings.inbound.handover, ("pull", "folder")),
+        ("language", settings.language, ("nb", "en")),
+    ]
+    chosen += [(f"keys.{name}.owner", key.owner, ("company", "person")) for name, key in settings.keys.items()]
+    for tenant in settings.tenant:
+        if tenant.helseid is not None:
+            forms = ("single", "single-child", "multi", "multi-child")
+            chosen.append((f"tenant {tenant.name} helseid.form", tenant.helseid.form, forms))
+    for where, value, allowed in chosen:
+        if value not in allowed:
+            words = " or ".join(f"'{word}'" for word in allowed)
+            raise SettingsError(f"{where.rpartition(' ')[2]} is {words}", where=where)
+    if settings.inbound.handover == "folder" and settings.inbound.folder is None:
+        raise SettingsError("handover to a folder needs the folder's name", where="inbound.folder")
+
+
+def _check_numbers(settings: Settings) -> None:
+    for name, section in (("worker", settings.worker), ("edi20", settings.edi20), ("inbound", settings.inbound)):
+        for field_ in fields(section) if section is not None else ():
+            value = getattr(section, field_.name)
+            if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+                raise SettingsError("a number above zero is expected", where=f"{name}.{field_.name}")
 
 
 def _addresses(settings: Settings) -> list[tuple[str, str]]:

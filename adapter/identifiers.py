@@ -23,7 +23,7 @@ _K2_WEIGHTS = (5, 4, 3, 2, 7, 6, 5, 4, 3, 2)
 def read_her_id(text: str | int, where: str | None = None) -> int:
     """A HER-id as int, 1..2147483647. Blanks and the dots of 2005-era files are removed on reading."""
     digits = str(text).strip().replace(".", "").replace(" ", "")
-    if not digits.isascii() or not digits.isdigit() or not 1 <= int(digits[:11]) <= _HER_MAX:
+    if not re.fullmatch(r"[0-9]{1,10}", digits) or not 1 <= int(digits) <= _HER_MAX:
         raise IdentifierError("a HER-id is a whole number from 1 to 2147483647", where=where)
     return int(digits)
 
@@ -91,12 +91,13 @@ def _checks(digits: str) -> bool:
     return numbers[9] in {value % 11 for value in allowed} and numbers[10] == k2
 
 
-def _century(individual: int, year: int) -> int:
+def _century(individual: int, year: int) -> int | None:
+    """The century of birth; None for the combinations that only numbers given from 2032 on have."""
     if 500 <= individual <= 749 and year >= 55:
         return 1800
     if individual <= 499 or (individual >= 900 and year >= 40):
         return 1900
-    return 2000
+    return 2000 if year < 40 else None
 
 
 def _shape(digits: str) -> tuple[NationalIdKind, Synthetic, int, int]:
@@ -128,8 +129,9 @@ def read_national_id(text: str, where: str | None = None) -> NationalId:
         return NationalId(digits, NationalIdKind.FHN, _checks(digits), Synthetic.NO, None)
     kind, synthetic, day, month = _shape(digits)
     year = int(digits[4:6])
+    century = _century(int(digits[6:9]), year)
     try:
-        born = date(_century(int(digits[6:9]), year) + year, month, day)
+        born = date((century or 2000) + year, month, day)
     except ValueError:
         return NationalId(digits, kind, False, synthetic, None)
-    return NationalId(digits, kind, _checks(digits), synthetic, born)
+    return NationalId(digits, kind, _checks(digits), synthetic, born if century else None)

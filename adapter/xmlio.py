@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -36,12 +37,19 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 BASE64_CONTAINER = "{http://www.kith.no/xmlstds/base64container}Base64Container"
 _local = threading.local()
-_DECLARED = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
+_DECLARED = re.compile(rb"\sencoding\s*=\s*[\"']([^\"']*)[\"']")
+_DECLARATION_BYTES = 1000  # a longer XML declaration hides something
+_ENCODING_FAULTS = frozenset(
+    {
+        etree.ErrorTypes.ERR_INVALID_ENCODING,
+        etree.ErrorTypes.ERR_UNKNOWN_ENCODING,
+        etree.ErrorTypes.ERR_UNSUPPORTED_ENCODING,
+    }
+)
 _ENCODINGS = {b"utf-8", b"utf8", b"iso-8859-1", b"iso8859-1", b"latin1", b"us-ascii", b"windows-1252"}
 # A start tag with very many attributes: reading them back is quadratic in lxml.
 _MANY_ATTRIBUTES = re.compile(rb"<[^<>!?/\s][^<>\s]*(?:\s+[^\s=<>\"'/]+\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')){65}")
 _LONG_TAG_BYTES = 325  # 65 attributes take at least as many
-_LONG_TAG = re.compile(rb"<[^<]{%d}" % _LONG_TAG_BYTES)
 _WINDOW = 65_536
 
 
@@ -77,6 +85,9 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Element:
     try:
         root = etree.fromstring(data, _parser())
     except etree.XMLSyntaxError as error:
+        if getattr(error, "code", None) in _ENCODING_FAULTS:
+            text = "the bytes are not in the encoding that is declared (UTF-8 when none is)"
+            raise UnreadableError(text, line=error.lineno, code="T01.ENCODING", cure="send UTF-8") from None
         text = "the document is not well-formed XML"
         raise UnreadableError(text, line=error.lineno, cure="send well-formed XML") from None
     except (ValueError, LookupError):
@@ -92,14 +103,13 @@ def _guard_bytes(data: bytes, limits: Limits) -> None:
         raise UnreadableError("the document is empty")
     if len(data) > limits.size_bytes:
         raise UnreadableError(f"the document is larger than {limits.size_bytes} bytes", code="T01.SIZE")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:4096]:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data:
         raise UnreadableError("the document is not in UTF-8 or ISO-8859-1", code="T01.ENCODING", cure="send UTF-8")
-    declared = _DECLARED.match(data[:400].removeprefix(b"\xef\xbb\xbf"))
-    if declared and declared.group(1).lower() not in _ENCODINGS:
+    if not _declares_known_encoding(data[: _DECLARATION_BYTES + 5].removeprefix(b"\xef\xbb\xbf")):
         text = "the declared encoding is not UTF-8 or ISO-8859-1"
         raise UnreadableError(text, code="T01.ENCODING", cure="send UTF-8")
     most = 2 * limits.elements + 64
-    declares, tags, long_tags = _survey_sparse(data, most) if _is_sparse(data) else _survey(data)
+    declares, tags, long_tags = _survey_sparse(data, most) if _is_sparse(data) else _survey(data, most)
     if declares:
         text = "a document type declaration is not accepted"
         raise UnreadableError(text, code="T01.DOCTYPE", cure="remove the DOCTYPE")
@@ -110,16 +120,40 @@ def _guard_bytes(data: bytes, limits: Limits) -> None:
         raise UnreadableError(text, code="T01.ATTRIBUTES")
 
 
+def _declares_known_encoding(start: bytes) -> bool:
+    if not start.startswith(b"<?xml"):
+        return True
+    declaration, ended, _ = start.partition(b"?>")
+    declared = _DECLARED.search(declaration)
+    return bool(ended) and (declared is None or declared.group(1).lower() in _ENCODINGS)
+
+
 def _is_sparse(data: bytes) -> bool:
     """True when most of a large document is text without a tag in it: base64."""
     windows = range(0, len(data), _WINDOW)
     return len(windows) > 4 and 2 * sum(data.find(b"<", at, at + _WINDOW) < 0 for at in windows) > len(windows)
 
 
-def _survey(data: bytes) -> tuple[bool, int, list[int]]:
-    """Whether a DOCTYPE or entity is declared, how many tags there are, and where the long ones begin."""
-    declares = b"<!" in data and (b"<!DOCTYPE" in data or b"<!ENTITY" in data)
-    return declares, data.count(b"<"), [tag.start() for tag in _LONG_TAG.finditer(data)]
+def _survey(data: bytes, most: int) -> tuple[bool, int, list[int]]:
+    """Whether a DOCTYPE or entity is declared, how many tags there are (0: surely few), where the long ones begin."""
+    declares = b"!" in data and (b"<!DOCTYPE" in data or b"<!ENTITY" in data)
+    return declares, data.count(b"<") if len(data) > most else 0, _find_long_tags(data)
+
+
+def _find_long_tags(data: bytes) -> list[int]:
+    """Where the tags begin after which no other begins for a while: every stretch that long holds an empty window."""
+    found = []
+    window, at = _LONG_TAG_BYTES // 2, 0
+    while at < len(data):
+        if data.find(b"<", at, at + window) >= 0:
+            at += window
+            continue
+        before, at = data.rfind(b"<", 0, at), data.find(b"<", at)
+        if before >= 0:
+            found.append(before)
+        if at < 0:
+            break
+    return found
 
 
 def _survey_sparse(data: bytes, most: int) -> tuple[bool, int, list[int]]:
@@ -142,6 +176,7 @@ def _deeper_than(depth: int) -> etree.XPath:
     return etree.XPath("boolean(" + "/*" * (depth + 1) + ")")
 
 
+_USUAL_DEPTH = 20
 _COUNT = etree.XPath("count(//*)")
 
 
@@ -153,9 +188,9 @@ def _guard_tree(root: Element, limits: Limits, size_bytes: int) -> None:
     if instruction is not None:
         line: Any = instruction.sourceline
         raise UnreadableError("a processing instruction is not accepted", line=line, code="T01.PI")
-    if _deeper_than(limits.depth)(root):
+    if _deeper_than(min(_USUAL_DEPTH, limits.depth))(root) and _deeper_than(limits.depth)(root):
         raise UnreadableError(f"the document is nested deeper than {limits.depth}", code="T01.DEPTH")
-    if _COUNT(root) > limits.elements:
+    if size_bytes > 4 * limits.elements and _COUNT(root) > limits.elements:  # <a/> is the shortest
         raise UnreadableError(f"the document has more than {limits.elements} elements", code="T01.ELEMENTS")
     if size_bytes > limits.text_chars:  # else no text can be longer
         _guard_texts(root, limits)
@@ -170,7 +205,8 @@ def _first_instruction(root: Element) -> etree._ProcessingInstruction | None:
 def _guard_texts(root: Element, limits: Limits) -> None:
     for node in root.iter(etree.Element):
         inside = None if node.tag == BASE64_CONTAINER else node.text
-        if any(text is not None and len(text) > limits.text_chars for text in (inside, node.tail)):
+        texts = (inside, node.tail, *node.attrib.values())  # few attributes: the start tags were checked
+        if any(text is not None and len(text) > limits.text_chars for text in texts):
             line: Any = node.sourceline
             raise UnreadableError("a text outside a Base64Container is too long", line=line, code="T01.TEXT")
 
@@ -199,7 +235,8 @@ def canonical(root: Element) -> bytes:
 
 def reroot(element: Element) -> Element:
     """The element as root of a tree of its own, with the namespaces that are in scope."""
-    return etree.fromstring(etree.tostring(element, with_tail=False), _parser())
+    # UTF-8, because lxml writes a letter outside ASCII in a name as a character reference, which nobody can read back.
+    return etree.fromstring(etree.tostring(element, encoding="utf-8", with_tail=False), _parser())
 
 
 class _OnlyThese(etree.Resolver):
@@ -255,6 +292,26 @@ def splice(xml: bytes, markers: Sequence[bytes], pieces: Sequence[bytes]) -> byt
         rest_from = at + len(marker)
     out.append(xml[rest_from:])
     return b"".join(out)
+
+
+@contextmanager
+def without(root: Element, tag: str) -> Iterator[None]:
+    """The tree without the root's children of that tag, for as long as the block lasts; then it is as it was."""
+    taken = []
+    for child in root.findall(tag):
+        place, before = root.index(child), child.getprevious()
+        taken.append((child, place, child.tail, before, root.text if before is None else before.tail))
+        cut(child)
+    try:
+        yield
+    finally:
+        for child, place, tail, before, text in reversed(taken):
+            root.insert(place, child)
+            child.tail = tail
+            if before is None:
+                root.text = text
+            else:
+                before.tail = text
 
 
 def cut(element: Element) -> None:

@@ -25,7 +25,7 @@ class Ident:
         return f"Ident({self.type})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Telecom:
     """``address`` with scheme (``tel:``, ``mailto:``); ``type`` from list 9061."""
 
@@ -33,7 +33,7 @@ class Telecom:
     type: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Address:
     """``type`` from list 3401 (RES, PST …); postal code four digits."""
 
