@@ -21,7 +21,22 @@ _SAME = (
     .where(message.c.digest.is_not(None))
     .order_by(message.c.seq)
 )
-_SENDER = message.c.sender == sa.bindparam("sender")
+_SAME_KNOWN = _SAME.where(message.c.sender == sa.bindparam("sender"))
+_SAME_UNKNOWN = _SAME.where(message.c.sender.is_(None))
+_PARKED = (
+    sa.select(delivery)
+    .join(message, delivery.c.message_id == message.c.id)
+    .where(message.c.document_id == sa.bindparam("document_id"), message.c.sender == sa.bindparam("sender"))
+    .where(message.c.tenant == sa.bindparam("tenant"), delivery.c.step == Step.PARKED.value)
+    .order_by(delivery.c.seq)
+)
+_FREE = (
+    sa.select(delivery)
+    .where(delivery.c.step == Step.ACCEPTED.value, delivery.c.tenant == sa.bindparam("tenant"))
+    .where(sa.or_(delivery.c.lease_until.is_(None), delivery.c.lease_until < sa.bindparam("now")))
+    .order_by(delivery.c.urgency, delivery.c.seq)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
 
 
 def find_item(db: sa.Connection, road: str, remote_id: str, party: int) -> Row | None:
@@ -41,12 +56,13 @@ def add_received(
     raw: bytes,
     at: int,
     hints: Mapping[str, Any],
-) -> None:
-    """Raw bytes and *received*, in one transaction; only then may the server be told that it is read."""
+) -> Row:
+    """Raw bytes and *received*, in one transaction; only then may the server be told that it is read. Gives the row."""
     values = {"id": message_id, "tenant": tenant, "direction": "in", "created_at": at, "is_test": False, **hints}
     seq = put(db, message, values)
     digest = add_payload(db, message_id, "document", raw)
-    row = {
+    row: Row = {
+        **dict.fromkeys(delivery.c.keys()),
         "id": delivery_id,
         "message_id": message_id,
         "seq": seq,
@@ -57,11 +73,17 @@ def add_received(
         "step": Step.RECEIVED.value,
         "remote_id": remote_id,
         "queued_at": at,
+        "is_copy": False,
+        "put_away": False,
+        "urgency": 9,
+        "attempts": 0,
+        "resends": 0,
     }
     put(db, delivery, row)
     detail = {"sha256": digest, "size_bytes": len(raw)}
     ids = {"message_id": message_id, "delivery_id": delivery_id}
     add_event(db, at=at, tenant=tenant, kind="received", new=Step.RECEIVED.value, detail=detail, **ids)
+    return row
 
 
 def set_facts(db: sa.Connection, message_id: str, facts: Mapping[str, object]) -> None:
@@ -88,7 +110,7 @@ def not_put_away(db: sa.Connection, tenant: str, limit: int) -> list[Row]:
 def same_message(db: sa.Connection, *, sender: int | None, msg_id: str, tenant: str, before: int) -> list[Row]:
     """Earlier inbound rows with this sender and MsgId (P3), with the message's digest and this row's party and step."""
     values = {"msg_id": msg_id.lower(), "tenant": tenant, "before": before, "sender": sender}
-    query = _SAME.where(_SENDER if sender is not None else message.c.sender.is_(None))
+    query = _SAME_UNKNOWN if sender is None else _SAME_KNOWN
     return [dict(row) for row in db.execute(query, values).mappings()]
 
 
@@ -107,26 +129,19 @@ def knows_document(db: sa.Connection, *, document_id: str, sender: int | None, t
 
 def parked_on(db: sa.Connection, *, document_id: str, sender: int | None, tenant: str) -> list[Row]:
     """Parked rows that wait for this DocumentId, oldest first."""
-    query = (
-        sa.select(delivery)
-        .join(message, delivery.c.message_id == message.c.id)
-        .where(message.c.document_id == document_id, message.c.sender == sender, message.c.tenant == tenant)
-        .where(delivery.c.step == Step.PARKED.value)
-        .order_by(delivery.c.seq)
-    )
-    return [dict(row) for row in db.execute(query).mappings()]
+    values = {"document_id": document_id, "sender": sender, "tenant": tenant}
+    return [dict(row) for row in db.execute(_PARKED, values).mappings()]
 
 
 def lease_accepted(
     db: sa.Connection, *, tenant: str, consumer: str, token: str, now: int, until: int, limit: int
 ) -> list[Row]:
     """Lease accepted rows to a named consumer (P7); an expired lease is free again. The token goes into lease_by."""
-    free = sa.or_(delivery.c.lease_until.is_(None), delivery.c.lease_until < now)
-    query = sa.select(delivery).where(delivery.c.step == Step.ACCEPTED.value, delivery.c.tenant == tenant, free)
-    query = query.order_by(delivery.c.urgency, delivery.c.seq).limit(limit)
+    query = _FREE
     if db.dialect.name == "postgresql":  # two consumers at once never take the same row
         query = query.with_for_update(skip_locked=True)
-    rows = [dict(row) for row in db.execute(query).mappings()]
+    values = {"tenant": tenant, "now": now, "limit": limit}
+    rows = [dict(row) for row in db.execute(query, values).mappings()]
     for row in rows:
         holder = f"{consumer}:{token}:{row['id']}"
         change(db, delivery, {"id": row["id"]}, {"lease_by": holder, "lease_until": until})

@@ -41,6 +41,7 @@ class NewDelivery:
     lane: str | None = None
     answer: Answer = Answer.AWAITED
     overrides: Mapping[str, Any] | None = None
+    errors: Mapping[str, Any] | None = None  # an AppRec of ours: what it says
     overdue_at: int | None = None
 
 
@@ -74,6 +75,7 @@ def add(db: sa.Connection, new: NewMessage, deliveries: Sequence[NewDelivery], *
             "due_at": at,
             "lane": row.lane,
             "overrides": dict(row.overrides) if row.overrides else None,
+            "errors": dict(row.errors) if row.errors else None,
             "overdue_at": row.overdue_at,
             "queued_at": at,
         }
