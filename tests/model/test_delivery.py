@@ -48,18 +48,18 @@ overdue         .         .       x        x               x        .
 """
 STEPS = """
            received opened accepted handed_over receipted matched refused rejected duplicate conflict parked quarantined
-received   .        x      .        .           .         .       x       x        x         x        .      x
-opened     .        .      x        .           .         x       x       x        x         x        x      x
-accepted   .        .      .        x           .         .       .       x        .         .        .      .
-handed_over.        .      .        .           x         .       .       .        .         .        .      .
-receipted  .        .      .        .           .         .       .       .        .         .        .      .
-matched    .        .      .        .           .         .       .       .        .         .        .      .
-refused    .        .      .        .           .         .       .       .        .         .        .      .
-rejected   .        .      .        .           .         .       .       .        .         .        .      .
-duplicate  .        .      .        .           .         .       .       .        .         .        .      .
-conflict   .        .      .        .           .         .       .       .        .         .        .      .
-parked     .        .      x        .           .         .       .       .        .         .        .      x
-quarantined.        x      .        .           .         .       x       .        .         .        .      .
+received    .        x      .        .           .         .       x       x        x         x        .      x
+opened      .        .      x        .           .         x       x       x        x         x        x      x
+accepted    .        .      .        x           .         .       .       x        .         .        .      .
+handed_over .        .      .        .           x         .       .       .        .         .        .      .
+receipted   .        .      .        .           .         .       .       .        .         .        .      .
+matched     .        .      .        .           .         .       .       .        .         .        .      .
+refused     .        .      .        .           .         .       .       .        .         .        .      .
+rejected    .        .      .        .           .         .       .       .        .         .        .      .
+duplicate   .        .      .        .           .         .       .       .        .         .        .      .
+conflict    .        .      .        .           .         .       .       .        .         .        .      .
+parked      .        .      x        .           .         .       .       .        .         .        .      x
+quarantined .        x      .        .           .         .       x       .        .         .        .      .
 """
 
 
