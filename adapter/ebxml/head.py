@@ -1,0 +1,143 @@
+"""The head of a mail, an HTTP message or a MIME part: found, bounded, and read with the standard mail package.
+
+Only heads are ever given to that package; bodies are sliced by hand (engineering 3d). Accepted as seen in real mails:
+any case of names, folded values, continuation lines without indentation after a semicolon, parameters without
+semicolon between them, stray 8-bit characters, and a body whose first boundary follows the head without a blank line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from email.parser import BytesHeaderParser
+from email.policy import compat32
+
+from adapter.errors import UnreadableError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MimeLimits:
+    """Bounds on a message; sizes in bytes. NHN takes mails up to 51,200,000 bytes (ebxml digest 1.4)."""
+
+    size_bytes: int = 60_000_000
+    decoded_bytes: int = 60_000_000
+    parts: int = 20
+    head_bytes: int = 65_536
+    head_lines: int = 1_000
+    line_bytes: int = 8_192
+    boundary_chars: int = 200
+
+
+DEFAULT_LIMITS = MimeLimits()
+_BLANK = re.compile(rb"\r?\n\r?\n|\r?\n(?=--[^\r\n:]*\r?\n)")
+_PARAMETER = re.compile(r"([A-Za-z0-9!#$&.+^_-]{1,60})\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"][^\s;]*))")
+_FIELD = re.compile(rb"([!-9;<>-~]{1,200})[ \t]*:")  # no "=": that is a parameter on a line of its own
+_CONTINUED = re.compile(rb"[A-Za-z0-9!#$&.+^_-]{1,60}\s*=")
+_TYPE = re.compile(r"[A-Za-z0-9!#$&.+^_-]{1,80}/[A-Za-z0-9!#$&.+^_-]{1,80}")
+_FOLD = re.compile(r"\s*[\r\n]+\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Header fields in order, unfolded; names as written."""
+
+    fields: tuple[tuple[str, str], ...] = ()
+
+    def get(self, name: str) -> str | None:
+        """The first field of that name without blanks around it; "" when it is there and empty."""
+        wanted = name.lower()
+        return next((value for known, value in self.fields if known.lower() == wanted), None)
+
+    def has_any(self, *names: str) -> bool:
+        return any(self.get(name) is not None for name in names)
+
+    @property
+    def content_type(self) -> str | None:
+        """The media type in lower case without parameters; None when absent or no type."""
+        found = _TYPE.match((self.get("Content-Type") or "").strip())
+        return found[0].lower() if found else None
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The Content-Type's parameters by lower-case name; of two with one name the first counts."""
+        found: dict[str, str] = {}
+        for name, value in self._pairs():
+            found.setdefault(name, value)
+        return found
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        rest = (self.get("Content-Type") or "").strip()
+        known = _TYPE.match(rest)
+        rest = rest[known.end() :] if known else rest
+        return [
+            (match[1].lower(), re.sub(r"\\(.)", r"\1", match[2]) if match[2] is not None else match[3])
+            for match in _PARAMETER.finditer(rest)
+        ]
+
+    def boundary(self, limits: MimeLimits) -> bytes | None:
+        """The boundary of a multipart, or None. Raises UnreadableError for two that differ or one out of bounds."""
+        found = {value for name, value in self._pairs() if name == "boundary"}
+        if len(found) > 1:
+            raise UnreadableError("the Content-Type names two boundaries", code="MIME.BOUNDARY")
+        text = found.pop() if found else ""
+        if len(text) > limits.boundary_chars or not text.isprintable() or not text.isascii():
+            raise UnreadableError("the boundary is too long or not plain text", code="MIME.BOUNDARY")
+        return text.rstrip().encode("ascii") or None
+
+    @property
+    def transfer_encoding(self) -> str | None:
+        """Content-Transfer-Encoding in lower case, or None."""
+        value = self.get("Content-Transfer-Encoding")
+        return value.partition(";")[0].strip().strip('"').lower() or None if value is not None else None
+
+    @property
+    def content_id(self) -> str | None:
+        """Content-ID without brackets and blanks, or None."""
+        value = (self.get("Content-ID") or "").strip()
+        return value.removeprefix("<").removesuffix(">").strip() or None
+
+
+def of_fields(fields: Iterable[tuple[str, str]]) -> Head:
+    """A head from the fields of an HTTP server or client."""
+    return Head(tuple((name, _FOLD.sub(" ", value).strip()) for name, value in fields))
+
+
+def find_head(data: bytes, start: int, end: int, limits: MimeLimits) -> tuple[Head, int]:
+    """The head that begins at ``start``, and where the body begins.
+
+    Raises UnreadableError: MIME.HEAD (too large), MIME.HEADERS (too many lines), MIME.LINE (a line too long).
+    """
+    for blank in (b"\r\n", b"\n"):
+        if data.startswith(blank, start, end):
+            return Head(), start + len(blank)
+    found = _BLANK.search(data, start, min(end, start + limits.head_bytes + 4))
+    if found is None and end - start > limits.head_bytes:
+        raise UnreadableError(f"a head is larger than {limits.head_bytes} bytes", code="MIME.HEAD")
+    stop, body = (found.start(), found.end()) if found else (end, end)
+    return _read(data[start:stop], limits), body
+
+
+def _read(block: bytes, limits: MimeLimits) -> Head:
+    lines = block.replace(b"\r\n", b"\n").split(b"\n")
+    if len(lines) > limits.head_lines:
+        raise UnreadableError(f"a head has more than {limits.head_lines} lines", code="MIME.HEADERS")
+    if any(len(line) > limits.line_bytes for line in lines):
+        raise UnreadableError(f"a header line is longer than {limits.line_bytes} bytes", code="MIME.LINE")
+    parsed = BytesHeaderParser(policy=compat32).parsebytes(b"\n".join(_joined(lines)) + b"\n\n")
+    return of_fields((name, str(value)) for name, value in parsed.items())
+
+
+def _joined(lines: list[bytes]) -> list[bytes]:
+    """Header lines with their continuations made proper; lines that are no header at all are left out."""
+    out: list[bytes] = []
+    for line in lines:
+        if line[:1] in (b" ", b"\t"):
+            out += [line] if out else []
+            continue
+        found = _FIELD.match(line)
+        if found:
+            out.append(found[1] + b":" + line[found.end() :])
+        elif out and _CONTINUED.match(line):
+            out.append(b" " + line)
+    return out
