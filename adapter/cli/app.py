@@ -60,7 +60,7 @@ class Shared:
     """Options that stand before the command."""
 
     config: str | None
-    log: str
+    log: str | None
     level: str
 
     def settings(self) -> Settings:
@@ -77,7 +77,8 @@ class Shared:
         """Logs go to stderr; only commands that do work of their own start them."""
         from adapter import logs
 
-        logs.configure(form=self.log, level=(level or self.level).upper())
+        form = self.log or ("text" if sys.stderr.isatty() else "json")
+        logs.configure(form=form, level=(level or self.level).upper())
 
 
 class LazyGroup(click.Group):
@@ -124,13 +125,15 @@ def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "auto_envvar_prefix": None},
 )
 @click.option("--config", metavar="FILE", envvar="ADAPTER_CONFIG", help="Settings file; default: $ADAPTER_CONFIG.")
-@click.option("--log", type=click.Choice(["json", "text"]), default="json", help="Form of the logs on stderr.")
+@click.option(
+    "--log", type=click.Choice(["json", "text"]), help="Form of the logs on stderr; default: text on a terminal."
+)
 @click.option("--level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Log level.")
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version."
 )
 @click.pass_context
-def app(ctx: click.Context, config: str | None, log: str, level: str) -> None:
+def app(ctx: click.Context, config: str | None, log: str | None, level: str) -> None:
     """Send, receive and follow up Norwegian health messages: referrals, dialogue messages and receipts."""
     ctx.obj = Shared(config, log, level)
 

@@ -11,6 +11,7 @@ import click
 from adapter.cli import output
 from adapter.cli.app import OK, Shared
 from adapter.cli.opening import json_option, opened, tenant_option
+from adapter.cli.timeline import local_time
 
 Decision = Literal["accept", "reject", "sorting"]
 
@@ -44,7 +45,7 @@ def inbox(shared: Shared, tenant: str | None, as_json: bool) -> int:
         for row in rows:
             output.json_line(row)
     else:
-        output.table(rows, COLUMNS)
+        output.table([{**row, "queued_at": local_time(row["queued_at"])} for row in rows], COLUMNS)
         if not rows:
             output.note("the inbox is empty")
     return OK

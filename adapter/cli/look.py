@@ -10,10 +10,11 @@ import click
 from adapter.cli import output
 from adapter.cli.app import OK, REFUSED, Shared
 from adapter.cli.opening import TimeParameter, json_option, opened, tenant_option
+from adapter.cli.timeline import draw, local_time
 
 COLUMNS = {
     "message_id": "id",
-    "direction": "",
+    "direction": "way",
     "state": "state",
     "msg_type": "type",
     "sender": "from",
@@ -61,7 +62,7 @@ def list_(
         for row in rows:
             output.json_line(row)
     else:
-        output.table(rows, COLUMNS)
+        output.table([{**row, "queued_at": local_time(row["queued_at"])} for row in rows], COLUMNS)
         if not rows:
             output.note("nothing needs attention" if attention else "no messages")
     return REFUSED if attention and rows else OK
@@ -86,8 +87,6 @@ def show(shared: Shared, message_id: str, as_json: bool) -> int:
     if as_json:
         output.json_line(shown)
     else:
-        from adapter.cli.timeline import draw
-
         draw(shown)
     return OK
 

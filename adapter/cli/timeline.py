@@ -90,7 +90,7 @@ def _fault(error: object) -> str:
 
 def line(event: Mapping[str, Any]) -> str:
     """One event: Norwegian time, what, from which state to which, and the remarks that a person reads."""
-    words = [_when(event.get("at")), f"{event.get('kind', ''):20}"]
+    words = [local_time(event.get("at")), f"{event.get('kind', ''):20}"]
     old, new = event.get("old"), event.get("new")
     if new:
         words.append(f"{old} → {new}" if old else str(new))
@@ -107,7 +107,8 @@ def _value(value: object) -> str:
     return ", ".join(str(item) for item in value) if isinstance(value, list | tuple) else str(value)
 
 
-def _when(at: object) -> str:
+def local_time(at: object) -> str:
+    """An ISO time as Norwegian time for people; anything else as it is."""
     from adapter.cli.opening import norwegian
 
     try:

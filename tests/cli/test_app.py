@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -139,6 +140,15 @@ def test_the_settings_can_come_from_the_environment(
     monkeypatch.setenv("ADAPTER_CONFIG", "/nowhere/else.toml")
     assert run(["list"]) == 2
     assert "/nowhere/else.toml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("options", "start"), [([], "{"), (["--log", "json"], "{"), (["--log", "text"], "2")])
+def test_logs_are_json_unless_a_person_asks_or_watches(
+    options: list[str], start: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.xml").write_text("<a")
+    assert run([*options, "replay", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(start)
 
 
 def test_python_m_adapter_is_the_command() -> None:
