@@ -18,7 +18,7 @@ def raise_alarm(parts: Parts, name: str, text: str) -> None:
         parts.alarm(name, text, False)
 
 
-def _open_names(parts: Parts) -> set[str]:
+def open_names(parts: Parts) -> set[str]:
     """Names of open incidents: asked for at most twice a minute, as all-clears come with every message."""
     held, now = parts.incidents, parts.store.now_us()
     if now - held.read_at >= LOOK_AGAIN_US:
@@ -30,7 +30,7 @@ def _open_names(parts: Parts) -> set[str]:
 
 def all_clear(parts: Parts, name: str) -> None:
     """Close an incident; tells so once when it was open."""
-    if name not in _open_names(parts):
+    if name not in open_names(parts):
         return
     parts.incidents.names.discard(name)
     with parts.store.transaction() as db:

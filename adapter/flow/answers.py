@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from adapter import documents, xmlio
-from adapter.errors import IdentifierError, RefusedError, UnsupportedError
-from adapter.flow.parts import Parts
+from adapter.errors import RefusedError, UnsupportedError
+from adapter.flow.identity import her_id_of, written_id
+from adapter.flow.parts import HOUR_US, Parts
 from adapter.flow.processes import agreement_of, process_of, receipt_names
-from adapter.identifiers import read_her_id
-from adapter.model.delivery import Answer
+from adapter.model.delivery import Answer, Leg
 from adapter.model.document import Facts
 from adapter.model.partner import RegisterEntry
 from adapter.model.process import apprec_version
@@ -45,51 +47,63 @@ def _place(facts: Facts, party: int) -> int:
     return 0
 
 
-def _sender_of(facts: Facts) -> int | None:
-    for level in (2, 1):
-        text = facts.sender.her_id(level) if facts.sender else None
-        try:
-            if text:
-                return read_her_id(text)
-        except IdentifierError:
-            continue
-    return None
+def address_for(parts: Parts, row: Row, facts: Facts) -> int | None:
+    """Where the AppRec goes: the sender's HER-id as the message, the transport or the register has it."""
+    written = her_id_of(facts.sender) or her_id_of(facts.sender, 1)
+    if written is not None:
+        return written
+    with parts.store.reading() as db:
+        message = outbox.find_message(db, row["message_id"])
+    if message is not None and message["sender"] is not None:
+        return int(message["sender"])
+    number = facts.sender.organisation.ident("ENH") if facts.sender else None
+    known = [entry for entry in parts.book().entries.values() if number and entry.organisation_number == number]
+    return known[0].her_id if len(known) == 1 else None
 
 
 def queue_answer(
-    db: sa.Connection, parts: Parts, row: Row, facts: Facts, verdict: Verdict, built: tuple[str, bytes], *, at: int
+    db: sa.Connection,
+    parts: Parts,
+    row: Row,
+    facts: Facts,
+    verdict: Verdict,
+    built: tuple[str, bytes],
+    *,
+    to: int,
+    at: int,
 ) -> str:
-    """Store the AppRec as a message of ours that answers the inbound ``row``; gives its id.
+    """Store the AppRec as a message of ours that answers the inbound ``row`` and goes ``to`` a HER-id; gives its id.
 
-    A sender without a HER-id cannot be addressed: the message keeps its step, and a person tells the sender.
+    What came from no server (a folder, a replay) is answered nowhere: its AppRec is kept as evidence and never sent.
     """
     receipt_id, content = built
-    sender = _sender_of(facts)
-    if sender is None:
-        journal.flag(db, row, "receipt impossible", at=at, detail={"reason": "the sender has no HER-id"})
-        return ""
-    partner = parts.entry(sender)
+    partner = parts.entry(to)
     columns = {
         "msg_id": receipt_id.lower(),
         "msg_type": "APPREC",
         "kind": "AppRec",
         "sender": row["party"],
         "document_id": None,
-        "parent": (facts.msg_id or "").lower() or None,
+        "parent": written_id(facts.msg_id),
         "answers": row["id"],
     }
     new = outbox.NewMessage(id=parts.new_id(), tenant=row["tenant"], document=content, columns=columns)
     delivery = outbox.NewDelivery(
         id=parts.new_id(),
-        party=sender,
+        party=to,
         road=row["road"],
         urgency=row["urgency"],
         answer=Answer.NOT_ASKED,
         overrides=_names(facts, partner) or None,
+        overdue_at=at + round(parts.settings.overdue.normal.transport_h * HOUR_US) if row["remote_id"] else None,
+        errors={"status": verdict.status.value, "errors": journal.write_errors(verdict.errors)},
     )
     outbox.add(db, new, [delivery], at=at)
-    stored = {"status": verdict.status.value, "errors": journal.write_errors(verdict.errors)}
-    outbox.set_columns(db, delivery.id, errors=stored)
+    if not row["remote_id"]:
+        queued = outbox.find_delivery(db, delivery.id)
+        assert queued is not None
+        never: dict[str, Any] = {"due_at": None}
+        journal.move(db, queued, at=at, kind="kept as evidence", leg=Leg.CANCELLED, **never)
     journal.note(
         db, row, at=at, kind="receipt queued", detail={"receipt_id": receipt_id, "status": verdict.status.value}
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from adapter.errors import AccessError, AdapterError, Again, NotFoundError, RefusedError
-from adapter.flow.alarms import all_clear, raise_alarm
+from adapter.errors import AccessError, AdapterError, Again, NotFoundError, RefusedError, StateError
+from adapter.flow.alarms import all_clear, open_names, raise_alarm
 from adapter.flow.parts import Parts
 from adapter.model.delivery import Leg, RetryPolicy, Step, decide_retry
 from adapter.model.receipt import ReceiptStatus
@@ -19,6 +20,7 @@ from adapter.store.statements import Row
 
 CLAIM_S = 120.0  # longer than any call's total time-out
 ACCESS_PAUSE_S = 300.0
+DAMAGED = ("STORE.GONE", "STORE.CORRUPT")
 
 
 def dispatch(parts: Parts, *, limit: int | None = None) -> int:
@@ -26,25 +28,45 @@ def dispatch(parts: Parts, *, limit: int | None = None) -> int:
     recover_claims(parts)
     tried = 0
     for _ in range(limit or parts.settings.worker.batch):
+        if parts.stopping.is_set():
+            break
         now = parts.store.now_us()
         with parts.store.reading() as db:
             if not outbox.due_rows(db, now=now):
                 break
         with parts.store.transaction() as db:
-            groups = outbox.claim(db, now=now, by=parts.worker, until=now + round(CLAIM_S * 1e6))
+            groups = outbox.claim(db, now=now, by=parts.worker, until=now + claim_us(parts))
         for rows in groups:
             send_group(parts, rows)
         tried += len(groups)
     return tried
 
 
+def claim_us(parts: Parts) -> int:
+    """How long a claim holds: longer than a call that is repeated once with a new token, which may take calls too."""
+    edi20 = parts.settings.edi20
+    return round(max(CLAIM_S, 5 * edi20.total_timeout_s if edi20 is not None else 0.0) * 1e6)
+
+
 def recover_claims(parts: Parts) -> None:
     """Rows a dead worker left in *sending*: nobody knows whether bytes went out, so they wait for proof (P2)."""
-    now = parts.store.now_us()
     with parts.store.reading() as db:
-        expired = outbox.expired_claims(db, now)
-    for row in expired:
-        with parts.store.transaction() as db:
+        expired = outbox.expired_claims(db, parts.store.now_us())
+    _give_up(parts, expired)
+
+
+def give_up_claims(parts: Parts) -> int:
+    """Our own rows whose call outlasted the stop: unknown from now on. A call that ends after all is still taken."""
+    with parts.store.reading() as db:
+        ours = outbox.claims_of(db, parts.worker)
+    _give_up(parts, ours)
+    return len(ours)
+
+
+def _give_up(parts: Parts, rows: list[Row]) -> None:
+    now = parts.store.now_us()
+    for row in rows:
+        with suppress(StateError), parts.store.transaction() as db:  # it has ended since it was read
             _record_unknown(parts, db, row, now, reason="worker stopped")
 
 
@@ -53,10 +75,11 @@ def send_group(parts: Parts, rows: list[Row]) -> None:
     with parts.store.reading() as db:
         message = outbox.find_message(db, rows[0]["message_id"])
         assert message is not None
-        document = journal.read_payload(db, message["id"])
         answered = _answered(db, message)
     road = parts.roads.get(message["tenant"])
     try:
+        with parts.store.reading() as db:
+            document = journal.read_payload(db, message["id"])
         if road is None:
             raise NotFoundError("the tenant has no road", where=message["tenant"])
         if answered is not None and rows[0]["resends"] and _answer_arrived(parts, road, answered):
@@ -67,7 +90,7 @@ def send_group(parts: Parts, rows: list[Row]) -> None:
         record_failure(parts, rows, error)
         return
     record_sent(parts, rows, message, sent, answered)
-    all_clear(parts, f"access:{message['tenant']}")
+    access_works(parts, message["tenant"], "sending")
 
 
 def _answered(db: sa.Connection, message: Row) -> Row | None:
@@ -144,13 +167,15 @@ def record_sent(parts: Parts, rows: list[Row], message: Row, sent: Sent, answere
                 "lease_until": None,
                 "poll_at": now,
             }
-            if row["leg"] != Leg.SENDING.value:
+            if row["leg"] not in (Leg.SENDING.value, Leg.UNKNOWN.value):
                 # Proof overtook our own record: an AppRec was matched while we waited for the answer.
                 outbox.set_columns(db, row["id"], **columns)
                 journal.note(db, row, at=now, kind="sent", detail={"remote_id": sent.remote_id})
                 continue
             detail = {"remote_id": sent.remote_id, "attempts": row["attempts"]}
-            journal.move(db, row, at=now, kind="sent", leg=Leg.SENT, detail=detail, **columns)
+            # Unknown: our claim was given up while the answer was on its way; now there is nothing to send again.
+            journal.move(db, row, at=now, kind="sent", leg=Leg.SENT, detail=detail, due_at=None, **columns)
+            journal.clear_flag(db, row, at=now, why="sent")
         _close_answered(db, answered, now)
 
 
@@ -164,7 +189,7 @@ def record_failure(parts: Parts, rows: list[Row], error: AdapterError) -> None:
             if row is not None and row["leg"] == Leg.SENDING.value:
                 _record_one(parts, db, row, error, now)
     if isinstance(error, AccessError):
-        _pause(parts, tenant, error)
+        pause_for(parts, tenant, error, "sending")
 
 
 def _record_one(parts: Parts, db: sa.Connection, row: Row, error: AdapterError, now: int) -> None:
@@ -174,6 +199,10 @@ def _record_one(parts: Parts, db: sa.Connection, row: Row, error: AdapterError, 
         # The tenant is paused; the row itself is fine and did not leave.
         again = now + round(ACCESS_PAUSE_S * 1e6)
         _back(db, row, now, again, kind="held", detail=detail, **free)
+        return
+    if error.code in DAMAGED:  # the bytes themselves are gone: no attempt will bring them back
+        journal.move(db, row, at=now, kind="suspended", leg=Leg.SUSPENDED, detail=detail, due_at=None, **free)
+        journal.flag(db, row, "suspended", at=now, detail=detail)
         return
     if error.again is Again.AFTER_PROOF:
         _record_unknown(parts, db, row, now, reason=error.code)
@@ -221,13 +250,23 @@ def _remote(error: AdapterError) -> dict[str, object]:
     return {name: value for name, value in found.items() if value}
 
 
-def _pause(parts: Parts, tenant: str, error: AdapterError) -> None:
+def pause_for(parts: Parts, tenant: str, error: AccessError, what: str) -> None:
+    """Stop one tenant for an access fault: one alarm, no retry storm (P23). ``what`` met it: sending, inbox, status."""
     now = parts.store.now_us()
     with parts.store.transaction() as db:
-        queries.pause_tenant(db, tenant, error.code, at=now, again_at=now + round(ACCESS_PAUSE_S * 1e6))
+        again_at = now + round(ACCESS_PAUSE_S * 1e6)
+        queries.pause_tenant(db, tenant, f"{what} {error.code}", at=now, again_at=again_at)
     raise_alarm(parts, f"access:{tenant}", f"tenant {tenant} is stopped: {error.code}")
 
 
-def pause_for(parts: Parts, tenant: str, error: AccessError) -> None:
-    """Stop one tenant for an access fault: one alarm, no retry storm (P23)."""
-    _pause(parts, tenant, error)
+def access_works(parts: Parts, tenant: str, what: str) -> None:
+    """The all-clear, by the kind of call that met the fault: a poll that works says nothing of a refused sending."""
+    name = f"access:{tenant}"
+    if name not in open_names(parts):
+        return
+    with parts.store.transaction() as db:
+        reason = queries.pause_reason(db, tenant)
+        if reason is not None and not reason.startswith(what):
+            return
+        queries.resume_tenant(db, tenant)
+    all_clear(parts, name)

@@ -7,16 +7,26 @@ from collections.abc import Callable
 
 from adapter import documents, xmlio
 from adapter.config import TenantSettings
-from adapter.errors import AccessError, AdapterError, RemoteRefusalError, UnreadableError, UnsupportedError
+from adapter.errors import (
+    AccessError,
+    AdapterError,
+    RemoteRefusalError,
+    StoreError,
+    TransportError,
+    UnreadableError,
+    UnsupportedError,
+)
 from adapter.flow.alarms import all_clear, raise_alarm
-from adapter.flow.dispatch import pause_for
+from adapter.flow.dispatch import access_works, pause_for
+from adapter.flow.identity import written_id
 from adapter.flow.parts import Parts
 from adapter.model.wire import InboxItem, Road
-from adapter.store import inbox, outbox, queries
+from adapter.store import inbox, queries
 from adapter.store.statements import Row
 
 LEASE_S = 60.0  # renewed per page; a worker that dies holds the inbox no longer than this
 PAGE = 100
+FAILURES_IN_A_ROW = 3
 
 Receive = Callable[[Row], object]
 
@@ -28,30 +38,66 @@ def poll(parts: Parts, tenant: TenantSettings, receive: Receive) -> int:
     below the disk's low-water mark (P28).
     """
     road = parts.roads.get(tenant.name)
-    if road is None or not tenant.her_ids or _held(parts, tenant):
+    if road is None or not tenant.her_ids or parts.stopping.is_set() or _held(parts, tenant):
         return 0
-    put_away_rest(parts, tenant, road)
     fresh = 0
-    items: list[InboxItem] = []
-    fetched: list[Row] = []
     try:
-        while not _held(parts, tenant):
-            items = road.unread(tenant.her_ids, PAGE)
-            news = [item for item in items if not _known(parts, tenant, road, item)]
-            fetched = [row for item in news if (row := _take(parts, tenant, road, item)) is not None]
-            for row in fetched:
-                receive(row)
-            fresh += len(fetched)
-            if len(items) < PAGE or not fetched:
-                break
-        if len(items) >= PAGE and not fetched:
-            raise_alarm(parts, f"inbox full:{tenant.name}", "the unread list is full of messages we leave alone (P12)")
+        put_away_rest(parts, tenant, road)
+        fresh = _look(parts, tenant, road, receive)
         all_clear(parts, f"inbox:{tenant.name}")
-        all_clear(parts, f"access:{tenant.name}")
+        access_works(parts, tenant.name, "inbox")
     except AccessError as error:
-        pause_for(parts, tenant.name, error)
+        pause_for(parts, tenant.name, error, "inbox")
     except AdapterError as error:
         raise_alarm(parts, f"inbox:{tenant.name}", f"the inbox cannot be read: {error.code}")
+    with parts.store.transaction() as db:
+        inbox.drop_lease(db, f"inbox:{tenant.name}", parts.worker, now=parts.store.now_us())
+    return fresh
+
+
+def _look(parts: Parts, tenant: TenantSettings, road: Road, receive: Receive) -> int:
+    """Read the unread list from its old end and, where that is full of what we leave alone, from its new end (P12)."""
+    fresh = 0
+    for newest_first in (False, True):
+        while not parts.stopping.is_set() and not _held(parts, tenant):
+            items = road.unread(tenant.her_ids, PAGE, newest_first=newest_first)
+            taken = _take_page(parts, tenant, road, items, receive)
+            fresh += taken
+            if len(items) < PAGE:
+                all_clear(parts, f"inbox full:{tenant.name}")
+                return fresh
+            if not taken or tenant.listen_only:
+                break
+    if not tenant.listen_only or taken == len(items):  # listening beside another system, a full list is no fault
+        raise_alarm(parts, f"inbox full:{tenant.name}", "the unread list is full of messages we leave alone (P12)")
+    return fresh
+
+
+def _take_page(parts: Parts, tenant: TenantSettings, road: Road, items: list[InboxItem], receive: Receive) -> int:
+    """Fetch, store and carry on each new item of a page; gives how many were new."""
+    fresh = failures = 0
+    for item in items:
+        if parts.stopping.is_set():
+            break
+        if (item.remote_id, item.receiver) in parts.left_alone or _known(parts, tenant, road, item):
+            continue
+        try:
+            row = _take(parts, tenant, road, item)
+            failures = 0
+        except TransportError as error:
+            # One message that the server cannot give must not hold up the rest; three in a row are the server.
+            failures += 1
+            if failures == FAILURES_IN_A_ROW:
+                raise
+            raise_alarm(parts, _fetch_name(item), f"a message in the list cannot be fetched: {error.code}")
+            continue
+        if row is None:
+            continue
+        fresh += 1
+        try:
+            receive(row)
+        except AdapterError as error:  # it is stored, and resumed later; the rest of the list does not wait
+            raise_alarm(parts, f"held:{tenant.name}", f"received messages wait: {error.code}")
     return fresh
 
 
@@ -87,9 +133,13 @@ def _known(parts: Parts, tenant: TenantSettings, road: Road, item: InboxItem) ->
     return True
 
 
+def _fetch_name(item: InboxItem) -> str:
+    return f"fetch:{item.remote_id}:{item.receiver}"
+
+
 def _take(parts: Parts, tenant: TenantSettings, road: Road, item: InboxItem) -> Row | None:
     """Fetch one message and store it; None when it is left alone. One bad message never stops the rest."""
-    name = f"fetch:{item.remote_id}:{item.receiver}"
+    name = _fetch_name(item)
     try:
         raw = road.fetch(item.remote_id, item.receiver)
     except AccessError:
@@ -99,8 +149,14 @@ def _take(parts: Parts, tenant: TenantSettings, road: Road, item: InboxItem) -> 
         raise_alarm(parts, name, f"a message in the list cannot be fetched: {error.status}")
         return None
     if tenant.types_elsewhere and _type_of(raw) in tenant.types_elsewhere:
+        parts.left_alone.add((item.remote_id, item.receiver))  # not fetched again by this process
         return None
-    row = remember(parts, tenant, raw, road=road.name, item=item)
+    try:
+        row = remember(parts, tenant, raw, road=road.name, item=item)
+    except StoreError as error:
+        if error.code != "STORE.INTEGRITY":
+            raise
+        return None  # another worker has stored it at this moment
     all_clear(parts, name)
     if not tenant.listen_only:
         _put_away(parts, road, row)
@@ -109,10 +165,10 @@ def _take(parts: Parts, tenant: TenantSettings, road: Road, item: InboxItem) -> 
 
 def remember(parts: Parts, tenant: TenantSettings, raw: bytes, *, road: str, item: InboxItem) -> Row:
     """Raw bytes and *received* in one transaction; what the transport said is kept for comparison (P18)."""
-    hints = {"msg_id": (item.msg_id or "").lower() or None, "sender": item.sender}
+    hints = {"msg_id": written_id(item.msg_id), "sender": item.sender}
     delivery_id = parts.new_id()
     with parts.store.transaction() as db:
-        inbox.add_received(
+        row = inbox.add_received(
             db,
             message_id=parts.new_id(),
             delivery_id=delivery_id,
@@ -124,9 +180,6 @@ def remember(parts: Parts, tenant: TenantSettings, raw: bytes, *, road: str, ite
             at=parts.store.now_us(),
             hints=hints,
         )
-    with parts.store.reading() as db:
-        row = outbox.find_delivery(db, delivery_id)
-    assert row is not None
     parts.log.info("received", extra={"delivery": delivery_id, "size_bytes": len(raw)})
     return row
 
@@ -169,7 +222,6 @@ def _type_of(raw: bytes) -> str | None:
 
 def content_digest(root: xmlio.Element) -> str:
     """SHA-256 of the canonical document without ds:Signature: the same message signed anew is the same message (P3)."""
-    bare = xmlio.reroot(root)
-    for signature in bare.findall("{http://www.w3.org/2000/09/xmldsig#}Signature"):
-        xmlio.cut(signature)
-    return hashlib.sha256(xmlio.canonical(bare)).hexdigest()
+    whole = root if root.getparent() is None else xmlio.reroot(root)
+    with xmlio.without(whole, "{http://www.w3.org/2000/09/xmldsig#}Signature"):
+        return hashlib.sha256(xmlio.canonical(whole)).hexdigest()

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 
 from adapter import documents, xmlio
 from adapter.codes import Coded
-from adapter.errors import InputError, NotFoundError, StateError
+from adapter.errors import AdapterError, InputError, NotFoundError, SignatureError, StateError, UnsupportedError
 from adapter.flow.alarms import raise_alarm
-from adapter.flow.answers import build_answer, queue_answer
-from adapter.flow.inbound import her_id_of
+from adapter.flow.answers import address_for, build_answer, queue_answer
+from adapter.flow.identity import her_id_of, sender_of, written_id
 from adapter.flow.parts import HOUR_US, Parts
 from adapter.flow.trust import covered_root
 from adapter.model.delivery import Step
@@ -46,7 +46,10 @@ class Taken:
 
 
 def take(parts: Parts, *, tenant: str, consumer: str, lease_s: float, limit: int = 10) -> list[Taken]:
-    """Lease accepted messages, most urgent first; an unconfirmed lease runs out and the message is free again."""
+    """Lease accepted messages, most urgent first; an unconfirmed lease runs out and the message is free again.
+
+    A message whose content cannot be given (damaged bytes) is flagged and left out; the others come all the same.
+    """
     now = parts.store.now_us()
     until = now + round(lease_s * 1e6)
     token = parts.new_id()
@@ -56,7 +59,19 @@ def take(parts: Parts, *, tenant: str, consumer: str, lease_s: float, limit: int
         )
         for row in rows:
             journal.note(db, row, at=now, kind="taken", detail={"consumer": consumer})
-    return [_taken(parts, row) for row in rows]
+    found = []
+    for row in rows:
+        try:
+            found.append(_taken(parts, row))
+        except AdapterError as error:
+            _not_given(parts, row, error)
+    return found
+
+
+def _not_given(parts: Parts, row: Row, error: AdapterError) -> None:
+    with parts.store.transaction() as db:
+        journal.flag(db, row, "cannot be handed over", at=parts.store.now_us(), detail={"code": error.code})
+    raise_alarm(parts, f"handover:{row['id']}", f"an accepted message cannot be handed over: {error.code}")
 
 
 def _taken(parts: Parts, row: Row) -> Taken:
@@ -64,9 +79,14 @@ def _taken(parts: Parts, row: Row) -> Taken:
         message = outbox.find_message(db, row["message_id"])
         raw = journal.read_payload(db, row["message_id"])
     assert message is not None
-    root = covered_root(raw)
-    facts = documents.read_facts(root)
     flags = [name for name, set_ in (("TEST", message["is_test"]), (row["attention"], row["attention"])) if set_]
+    try:
+        root = covered_root(raw)
+    except SignatureError:
+        # Only an emergency comes here (P8): a person must see it, and be told that nobody vouches for it.
+        root = xmlio_root(raw)
+        flags.append("signature broken")
+    facts = documents.read_facts(root)
     if row["is_copy"] or _is_copy(facts, row["party"]):
         flags.append("copy")
     return Taken(
@@ -100,13 +120,18 @@ def confirm(parts: Parts, token: str, decision: Decision, codes: Sequence[str] =
         raw = journal.read_payload(db, row["message_id"])
     assert message is not None
     if row["step"] != Step.ACCEPTED.value:
-        return _repeated(row, decision)
+        return _repeated(row, message, decision)
     facts = documents.read_facts(xmlio_root(raw))
     verdict = _verdict(message["msg_type"], decision, codes)
     emergency = decision == "reject" and facts.emergency
     if emergency:
         verdict = Verdict(status=ReceiptStatus.OK)  # P8: never rejected, by a rule or by the consumer
-    step = _close(parts, row, facts, verdict, decision)
+    try:
+        step = _close(parts, row, facts, verdict, decision, flagged="emergency rejected" if emergency else None)
+    except StateError as error:
+        if error.code != "STATE.RACE":
+            raise
+        return confirm(parts, token, decision, codes)  # the same word from another thread came first
     if emergency:
         raise_alarm(
             parts, f"emergency:{row['id']}", "a consumer rejected an emergency referral; it stays accepted (P8)"
@@ -119,9 +144,10 @@ def xmlio_root(raw: bytes) -> xmlio.Element:
     return documents.unwrap(xmlio.parse(raw))
 
 
-def _repeated(row: Row, decision: Decision) -> str:
+def _repeated(row: Row, message: Row, decision: Decision) -> str:
     rejected = row["step"] == Step.REJECTED.value
-    if rejected != (decision == "reject"):
+    overruled = decision == "reject" and not rejected and message["priority"] == "0"  # P8: said before, and set aside
+    if rejected != (decision == "reject") and not overruled:
         raise StateError(f"the message was confirmed otherwise before: {row['step']}")
     return str(row["step"])
 
@@ -141,32 +167,52 @@ def _verdict(msg_type: str | None, decision: Decision, codes: Sequence[str]) -> 
     return Verdict(status=ReceiptStatus.REJECTED, errors=tuple(Coded.of(SYSTEM_8221, code) for code in codes))
 
 
-def _close(parts: Parts, row: Row, facts: Facts, verdict: Verdict, decision: Decision) -> Step:
-    built = build_answer(parts, facts, row["party"], verdict)
+def _close(
+    parts: Parts, row: Row, facts: Facts, verdict: Verdict, decision: Decision, flagged: str | None = None
+) -> Step:
+    """The consumer's word and the AppRec in one commit. What cannot be answered is handed over all the same."""
+    answer = _answer(parts, row, facts, verdict)
     rejected = verdict.status is ReceiptStatus.REJECTED
     step = Step.REJECTED if rejected else Step.HANDED_OVER
-    tenant = parts.tenant(row["tenant"])
     now = parts.store.now_us()
     detail: dict[str, Any] = {"decision": decision, "errors": journal.write_errors(verdict.errors)}
+    silent = parts.tenant(row["tenant"]).listen_only  # P12: another system answers for this address
     with parts.store.transaction() as db:
         journal.move(db, row, at=now, kind=step.value, step=step, detail=detail, overdue_at=None, lease_until=None)
         if rejected:
             outbox.set_columns(db, row["id"], errors=journal.write_errors(verdict.errors))
-        elif row["attention"] in ("handover overdue", "late"):
+        if row["attention"] in ("handover overdue", "late", "cannot be handed over"):
             journal.clear_flag(db, row, at=now, why="confirmed")
-        if not tenant.listen_only:  # P12: another system answers for this address
-            queue_answer(db, parts, row, facts, verdict, built, at=now)
+        if flagged is not None:
+            journal.flag(db, row, flagged, at=now)
+        if answer is not None and not silent:
+            queue_answer(db, parts, row, facts, verdict, answer[1], to=answer[0], at=now)
+        elif not silent:
+            journal.flag(db, row, "receipt impossible", at=now)
         if not rejected:
             _unpark(db, row, facts, now)
+    if answer is None and not silent:
+        raise_alarm(parts, f"receipt impossible:{row['id']}", "a message was confirmed and its sender cannot be told")
     return step
+
+
+def _answer(parts: Parts, row: Row, facts: Facts, verdict: Verdict) -> tuple[int, tuple[str, bytes]] | None:
+    """(address, AppRec); None when the sender has no address or no valid AppRec can be written."""
+    to = address_for(parts, row, facts)
+    if to is None:
+        return None
+    try:
+        return to, build_answer(parts, facts, row["party"], verdict)
+    except UnsupportedError:
+        return None
 
 
 def _unpark(db: sa.Connection, row: Row, facts: Facts, now: int) -> None:
     """A change or cancel that waited for this document follows right after it (P5)."""
-    if not facts.document_id:
+    document_id = written_id(facts.document_id)
+    if document_id is None:
         return
-    sender = her_id_of(facts.sender) or her_id_of(facts.sender, 1)
-    for parked in inbox.parked_on(db, document_id=facts.document_id, sender=sender, tenant=row["tenant"]):
+    for parked in inbox.parked_on(db, document_id=document_id, sender=sender_of(facts), tenant=row["tenant"]):
         overdue = now + 24 * HOUR_US
         journal.move(db, parked, at=now, kind="original came", step=Step.ACCEPTED, overdue_at=overdue)
 

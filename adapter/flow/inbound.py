@@ -13,25 +13,27 @@ from typing import Any
 import sqlalchemy as sa
 
 from adapter import documents, xmlio
-from adapter.errors import AdapterError, Severity, UnreadableError, UnsupportedError
-from adapter.flow.alarms import raise_alarm
-from adapter.flow.answers import build_answer, queue_answer
+from adapter.errors import AdapterError, Fault, Severity, StateError, UnreadableError, UnsupportedError
+from adapter.flow.alarms import all_clear, raise_alarm
+from adapter.flow.answers import address_for, build_answer, queue_answer
 from adapter.flow.check import Checked, check_document
+from adapter.flow.clocks import clock_of
 from adapter.flow.fetch import content_digest
+from adapter.flow.identity import Alarms, columns_of, compare, sender_of, spoofed, written_id
 from adapter.flow.parts import HOUR_US, Parts, urgency_of
-from adapter.flow.processes import agreement_of
 from adapter.flow.receipts import match_receipt
 from adapter.flow.trust import inbound_context, signature_missing
-from adapter.identifiers import read_her_id
-from adapter.model.delivery import Leg, Step
+from adapter.model.delivery import Step
 from adapter.model.document import Facts, Family
-from adapter.model.party import Party
 from adapter.model.receipt import ReceiptSeen, ReceiptStatus, Verdict
-from adapter.store import inbox, journal, outbox, queries
+from adapter.store import inbox, journal, outbox
 from adapter.store.statements import Row
 
-ALARM_HANDOVER_H = 24  # unconfirmed by a consumer (P7)
-PARKED_H = 72
+# Nobody's message is to blame for these: it waits until they are over. Damaged bytes will not mend by waiting.
+_NOT_ITS_FAULT = (Fault.SETTINGS, Fault.WORLD)
+REVOCATION_AGAIN_US = 300_000_000
+REVOCATION_ALARM_H = 72
+_DAMAGED = ("STORE.GONE", "STORE.CORRUPT", "STORE.INTEGRITY")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,26 +44,56 @@ class Opened:
     facts: Facts
 
 
-def receive(parts: Parts, row: Row) -> str:
-    """Carry one stored row as far as it goes now; gives the step it stands at. Safe to call again after a crash."""
+def receive(parts: Parts, row: Row, raw: bytes | None = None) -> str:
+    """Carry one stored row as far as it goes now; gives the step it stands at. Safe to call again after a crash.
+
+    ``raw``: the stored bytes, where the caller still holds them.
+    """
     try:
-        return _advance(parts, row)
-    except Exception as error:  # noqa: BLE001  # our own fault: isolate, keep the bytes, say nothing untrue
+        return _advance(parts, row, raw)
+    except Exception as error:  # our own fault: isolate, keep the bytes, say nothing untrue
+        if isinstance(error, StateError) and error.code == "STATE.RACE":
+            return _step_now(parts, row)  # another thread or worker has carried it on: it is theirs
+        if isinstance(error, AdapterError) and error.fault in _NOT_ITS_FAULT and error.code not in _DAMAGED:
+            raise
         return _quarantine_ours(parts, row, error)
 
 
 def resume(parts: Parts, limit: int = 200) -> int:
-    """Carry on with rows that a crash left between two steps; gives how many."""
+    """Carry on with rows that a crash left between two steps, and with those that wait; gives how many."""
     with parts.store.reading() as db:
-        rows = inbox.in_step(db, (Step.RECEIVED, Step.OPENED), limit)
+        rows = inbox.in_step(db, (Step.RECEIVED, Step.OPENED), limit, now=parts.store.now_us())
+    held: dict[str, str] = {}
     for row in rows:
-        receive(parts, row)
+        if parts.stopping.is_set():
+            break
+        try:
+            receive(parts, row)
+        except AdapterError as error:  # the others may be free of it
+            held[row["tenant"]] = error.code
+    for tenant in parts.settings.tenant:
+        if tenant.name in held:
+            tell_held(parts, tenant.name, held[tenant.name])
+        else:
+            all_clear(parts, f"held:{tenant.name}")
     return len(rows)
 
 
-def _advance(parts: Parts, row: Row) -> str:
+def tell_held(parts: Parts, tenant: str, code: str) -> None:
+    """Messages are stored and wait, because something of ours stands in their way (settings, register, store)."""
+    raise_alarm(parts, f"held:{tenant}", f"received messages wait: {code}")
+
+
+def _step_now(parts: Parts, row: Row) -> str:
     with parts.store.reading() as db:
-        raw = journal.read_payload(db, row["message_id"])
+        current = outbox.find_delivery(db, row["id"])
+    return str(current["step"]) if current is not None else ""
+
+
+def _advance(parts: Parts, row: Row, raw: bytes | None) -> str:
+    if raw is None:
+        with parts.store.reading() as db:
+            raw = journal.read_payload(db, row["message_id"])
     # 1. Open.
     if row["step"] == Step.RECEIVED.value:
         try:
@@ -74,11 +106,14 @@ def _advance(parts: Parts, row: Row) -> str:
         row = {**row, "step": Step.OPENED.value}
     else:
         opened = _read(raw)
+        step = _open_released(parts, row, opened)
+        if step is not Step.OPENED:
+            return step.value
     # 3. A receipt is matched, never judged and never answered.
     if opened.facts.family is Family.APPREC:
         return _match(parts, row, opened.facts)
     # 4. Judge.
-    checked = check_document(raw, inbound_context(parts, row, opened.facts), at=parts.now())
+    checked = check_document(opened.root, inbound_context(parts, row, opened.facts), at=parts.now())
     return _settle(parts, row, checked).value
 
 
@@ -97,130 +132,50 @@ def _refuse_unread(parts: Parts, row: Row, error: AdapterError) -> str:
     return Step.REFUSED.value
 
 
-def her_id_of(party: Party | None, level: int = 2) -> int | None:
-    """The HER-id as a number; None when it is missing or malformed."""
-    text = party.her_id(level) if party is not None else None
-    try:
-        return read_her_id(text) if text else None
-    except AdapterError:
-        return None
-
-
 def _open(parts: Parts, row: Row, opened: Opened) -> Step:
     """Step 1 and 2 in one commit: what the message is, and whether we have had it."""
     facts = opened.facts
-    sender = _sender(facts)
     digest = content_digest(opened.root)
     now = parts.store.now_us()
-    alarms: list[tuple[str, str]] = []
+    alarms: Alarms = []
     with parts.store.transaction() as db:
         message = outbox.find_message(db, row["message_id"])
         assert message is not None
-        spoofed = _spoofed(parts, message, facts, sender)
-        inbox.set_facts(db, row["message_id"], _columns(facts, sender, digest))
+        differs = spoofed(parts, message, facts, sender_of(facts))
+        sender = sender_of(facts) or message["sender"]  # what the transport knows is better than nothing
+        # Without a digest it is no one's original: a forged message must not turn the true one into a duplicate (P3).
+        inbox.set_facts(db, row["message_id"], {**columns_of(facts, sender), "digest": None if differs else digest})
         outbox.set_columns(db, row["id"], urgency=urgency_of(facts.priority))
-        if spoofed:
+        if differs:
             step = Step.QUARANTINED
-            journal.move(db, row, at=now, kind="spoof suspected", step=step, detail={"differs": spoofed})
-            journal.flag(db, row, "spoof suspected", at=now, detail={"differs": spoofed})
+            journal.move(db, row, at=now, kind="spoof suspected", step=step, detail={"differs": differs})
+            journal.flag(db, row, "spoof suspected", at=now, detail={"differs": differs})
             alarms.append((f"spoof:{row['id']}", "transport and content name different parties (P18)"))
         else:
-            step = _compare(db, parts, row, message, facts, sender, digest, alarms)
+            step = compare(db, row, message, facts, sender, digest, at=now, alarms=alarms) or Step.OPENED
+            if step is Step.OPENED:
+                journal.move(db, row, at=now, kind="opened", step=step)
     for name, text in alarms:
         raise_alarm(parts, name, text)
     return step
 
 
-def _sender(facts: Facts) -> int | None:
-    if facts.family is Family.APPREC:
-        acknowledger = facts.original.acknowledger if facts.original else None
-        return her_id_of(acknowledger) or her_id_of(acknowledger, 1)
-    return her_id_of(facts.sender) or her_id_of(facts.sender, 1)
-
-
-def _columns(facts: Facts, sender: int | None, digest: str) -> dict[str, Any]:
-    conversation = facts.conversation
-    return {
-        "msg_id": (facts.msg_id or "").lower() or None,
-        "msg_type": facts.msg_type,
-        "kind": facts.kind,
-        "namespace": facts.namespace,
-        "sender": sender,
-        "gen_date": facts.gen_date,
-        "priority": facts.priority,
-        "document_id": facts.document_id,
-        "service_type": facts.service_type,
-        "parent": conversation.parent.lower() if conversation else None,
-        "conversation": conversation.conversation.lower() if conversation else None,
-        "digest": digest,
-        "is_test": facts.processing_status in ("T", "D"),
-    }
-
-
-def _spoofed(parts: Parts, message: Row, facts: Facts, sender: int | None) -> list[str]:
-    """Which of sender and document id the transport names otherwise than the content (P18)."""
-    differs = []
-    hinted = message["sender"]
-    if hinted is not None and sender is not None and hinted != sender:
-        entry = parts.entry(sender)
-        level1 = her_id_of(facts.sender, 1) if facts.sender else (entry.parent_her_id if entry else None)
-        tolerated = agreement_of(parts.entry(hinted) or entry).level1_transport or facts.family is Family.APPREC
-        if not (tolerated and hinted in (level1, _parent(parts, sender), *_below(parts, sender))):
-            differs.append("sender")
-    if message["msg_id"] and facts.msg_id and message["msg_id"] != facts.msg_id.lower():
-        differs.append("document id")
-    return differs
-
-
-def _parent(parts: Parts, her_id: int) -> int | None:
-    entry = parts.entry(her_id)
-    return entry.parent_her_id if entry else None
-
-
-def _below(parts: Parts, her_id: int) -> tuple[int, ...]:
-    return tuple(entry.her_id for entry in parts.book().entries.values() if entry.parent_her_id == her_id)
-
-
-def _compare(
-    db: sa.Connection,
-    parts: Parts,
-    row: Row,
-    message: Row,
-    facts: Facts,
-    sender: int | None,
-    digest: str,
-    alarms: list[tuple[str, str]],
-) -> Step:
-    """New, duplicate or conflict: key = sender, MsgId, own receiver, digest (P3)."""
-    now = parts.store.now_us()
-    earlier = []
-    if facts.msg_id:
-        earlier = inbox.same_message(
-            db, sender=sender, msg_id=facts.msg_id, tenant=row["tenant"], before=message["seq"]
-        )
-    if any(other["digest"] != digest for other in earlier):
-        journal.move(db, row, at=now, kind="conflict", step=Step.CONFLICT, detail={"with": earlier[0]["message_id"]})
-        journal.flag(db, row, "conflict", at=now)
-        alarms.append((f"conflict:{row['id']}", "a MsgId came again with other content (P3)"))
-        return Step.CONFLICT
-    same = next((other for other in earlier if other["party"] == row["party"]), None)
-    if same is not None:
-        journal.move(db, row, at=now, kind="duplicate", step=Step.DUPLICATE, detail={"of": same["id"]})
-        _resend_answer(db, same, now)
-        return Step.DUPLICATE
-    journal.move(db, row, at=now, kind="opened", step=Step.OPENED)
-    return Step.OPENED
-
-
-def _resend_answer(db: sa.Connection, first: Row, now: int) -> None:
-    """A duplicate gets no second AppRec; one whose sending is unconfirmed goes out again, same id and bytes (P3)."""
-    answer = queries.answers_to(db, first["id"])
-    if answer is None:
-        return
-    for delivery in outbox.deliveries(db, answer["id"]):
-        if delivery["leg"] == Leg.UNKNOWN.value:
-            outbox.set_columns(db, delivery["id"], due_at=now)
-            journal.note(db, delivery, at=now, kind="resend asked", detail={"by": "duplicate"})
+def _open_released(parts: Parts, row: Row, opened: Opened) -> Step:
+    """A message that an operator has opened again before it was ever compared: duplicate or conflict after all?"""
+    alarms: Alarms = []
+    with parts.store.transaction() as db:
+        message = outbox.find_message(db, row["message_id"])
+        assert message is not None
+        if message["digest"] is not None:
+            return Step.OPENED
+        digest = content_digest(opened.root)
+        sender = sender_of(opened.facts) or message["sender"]
+        inbox.set_facts(db, row["message_id"], {**columns_of(opened.facts, sender), "digest": digest})
+        now = parts.store.now_us()
+        step = compare(db, row, message, opened.facts, sender, digest, at=now, alarms=alarms) or Step.OPENED
+    for name, text in alarms:
+        raise_alarm(parts, name, text)
+    return step
 
 
 def _match(parts: Parts, row: Row, facts: Facts) -> str:
@@ -233,7 +188,8 @@ def _match(parts: Parts, row: Row, facts: Facts) -> str:
             journal.move(db, row, at=now, kind="receipt unreadable", step=Step.REFUSED)
             journal.flag(db, row, "receipt unreadable", at=now)
             return Step.REFUSED.value
-        her_ids = tuple(h for h in (her_id_of(original.acknowledger), her_id_of(original.acknowledger, 1)) if h)
+        acknowledger = sender_of(facts)
+        her_ids = (acknowledger,) if acknowledger is not None else ()
         seen = ReceiptSeen(
             original_msg_id=original.msg_id,
             acknowledger_her_ids=her_ids,
@@ -257,19 +213,24 @@ def _settle(parts: Parts, row: Row, checked: Checked) -> Step:
     if facts is None or judgement.verdict == "unanswerable":
         return _aside(parts, row, checked, Step.REFUSED, "unanswerable")
     missing = signature_missing(parts, row, checked)
-    if missing is not None:
-        if missing == "wait":
-            return _wait(parts, row)
+    if missing == "wait" and not facts.emergency:  # an emergency waits for no revocation list (P8)
+        return _wait(parts, row)
+    if missing is not None and missing != "wait":
         return _aside(parts, row, checked, Step.QUARANTINED, missing)
     if judgement.verdict == "reject" and judgement.status is not None:
         return _reject(parts, row, checked, Verdict(status=judgement.status, errors=judgement.errors))
-    return _accept(parts, row, checked)
+    return _accept(parts, row, checked, unchecked=missing == "wait")
 
 
 def _wait(parts: Parts, row: Row) -> Step:
-    """Revocation could not be asked: the message stays opened and is tried again (P17)."""
+    """Revocation could not be asked: the message stays opened, is tried again, and alarms at 72 h (P17)."""
+    now = parts.store.now_us()
     with parts.store.transaction() as db:
-        journal.note(db, row, at=parts.store.now_us(), kind="waits for revocation")
+        columns: dict[str, Any] = {"due_at": now + REVOCATION_AGAIN_US}
+        if row.get("due_at") is None:
+            columns["overdue_at"] = row["queued_at"] + REVOCATION_ALARM_H * HOUR_US
+            journal.note(db, row, at=now, kind="waits for revocation")
+        outbox.set_columns(db, row["id"], **columns)
     return Step.OPENED
 
 
@@ -288,43 +249,58 @@ def _rules(checked: Checked) -> dict[str, Any]:
 
 
 def _reject(parts: Parts, row: Row, checked: Checked, verdict: Verdict) -> Step:
-    assert checked.facts is not None
-    built = build_answer(parts, checked.facts, row["party"], verdict)
+    facts = checked.facts
+    assert facts is not None
+    to = address_for(parts, row, facts)
+    if to is None:
+        return _aside(parts, row, checked, Step.REFUSED, "unanswerable")
+    built = build_answer(parts, facts, row["party"], verdict)
     now = parts.store.now_us()
     listen_only = parts.tenant(row["tenant"]).listen_only
     with parts.store.transaction() as db:
         detail = {**_rules(checked), "errors": journal.write_errors(verdict.errors)}
-        journal.move(db, row, at=now, kind="rejected", step=Step.REJECTED, detail=detail)
+        columns: dict[str, Any] = {"due_at": None, "overdue_at": None}
+        journal.move(db, row, at=now, kind="rejected", step=Step.REJECTED, detail=detail, **columns)
         outbox.set_columns(db, row["id"], errors=journal.write_errors(verdict.errors))
         if not listen_only:
-            queue_answer(db, parts, row, checked.facts, verdict, built, at=now)
+            queue_answer(db, parts, row, facts, verdict, built, to=to, at=now)
     return Step.REJECTED
 
 
-def _accept(parts: Parts, row: Row, checked: Checked) -> Step:
+def _accept(parts: Parts, row: Row, checked: Checked, *, unchecked: bool = False) -> Step:
     facts = checked.facts
     assert facts is not None
     now = parts.store.now_us()
+    clock = clock_of(row, facts.gen_date)
     flagged = [finding.rule for finding in checked.findings if finding.severity != Severity.INFO]
+    alarms: Alarms = []
     with parts.store.transaction() as db:
-        park = _waits_for_original(db, row, facts)
-        step = Step.PARKED if park else Step.ACCEPTED
-        wait_h = PARKED_H if park else ALARM_HANDOVER_H
-        columns: dict[str, Any] = {"overdue_at": row["queued_at"] + wait_h * HOUR_US}
+        orphan = _waits_for_original(db, row, facts)
+        # An emergency is not held back for its original (P8).
+        step = Step.PARKED if orphan and not facts.emergency and now < clock.release_at else Step.ACCEPTED
+        look = clock.release_at if step is Step.PARKED else clock.next_look(now, parts.settings.inbound.auto_sorting)
+        columns: dict[str, Any] = {"overdue_at": look, "due_at": None}
         journal.move(db, row, at=now, kind=step.value, step=step, detail=_rules(checked), **columns)
-        if facts.emergency and flagged:
+        if facts.emergency and (flagged or orphan or unchecked):
             journal.flag(db, row, "emergency with faults", at=now, detail={"rules": flagged})
-    if facts.emergency and flagged:
-        raise_alarm(parts, f"emergency:{row['id']}", "an emergency referral with faults was accepted (P8)")
+            alarms.append((f"emergency:{row['id']}", "an emergency referral with faults was accepted (P8)"))
+        elif orphan and step is Step.ACCEPTED:
+            journal.flag(db, row, "original missing", at=now)
+        if clock.late:
+            journal.flag(db, row, "late", at=now)
+            alarms.append((f"late:{row['id']}", "a message was older than 96 h when it came (P7)"))
+    for name, text in alarms:
+        raise_alarm(parts, name, text)
     return step
 
 
 def _waits_for_original(db: sa.Connection, row: Row, facts: Facts) -> bool:
     """A change or cancel whose original has not come (V20)."""
-    if facts.service_type not in ("M", "C") or not facts.document_id:
+    document_id = written_id(facts.document_id)
+    if facts.service_type not in ("M", "C") or document_id is None:
         return False
-    sender = _sender(facts)
-    return not inbox.knows_document(db, document_id=facts.document_id, sender=sender, tenant=row["tenant"])
+    sender = sender_of(facts)
+    return not inbox.knows_document(db, document_id=document_id, sender=sender, tenant=row["tenant"])
 
 
 def _quarantine_ours(parts: Parts, row: Row, error: Exception) -> str:

@@ -98,7 +98,10 @@ def requeue(parts: Parts, any_id: str, *, reason: str) -> list[str]:
         with parts.store.transaction() as db:
             journal.clear_flag(db, row, at=now, why="requeued")
             if row["direction"] == "in":
-                journal.move(db, row, at=now, kind="requeued", step=Step.OPENED, detail={"reason": reason})
+                message = outbox.find_message(db, message_id)
+                # What never was opened is opened first: else nobody would look for a duplicate or a forged sender.
+                step = Step.OPENED if message is not None and message["kind"] else Step.RECEIVED
+                journal.move(db, row, at=now, kind="requeued", step=step, detail={"reason": reason})
             elif row["leg"] == Leg.UNKNOWN.value:
                 outbox.set_columns(db, row["id"], due_at=now, resends=0)
                 journal.note(db, row, at=now, kind="requeued", detail={"reason": reason})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from adapter.config import OverdueLimit, Settings, TenantSettings
@@ -55,6 +56,9 @@ class Parts:
     alarm: AlarmSink = _silent
     worker: str = "worker"
     incidents: IncidentMemory = field(default_factory=IncidentMemory)
+    stopping: threading.Event = field(default_factory=threading.Event)  # set: finish the call under way, begin no other
+    left_alone: set[tuple[str, int]] = field(default_factory=set)  # (server id, receiver) of another system's (P12)
+    handover: Callable[[Any], Any] | None = None  # a consumer in this process (P7)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("adapter.flow"))
 
     def local_now(self) -> datetime:

@@ -10,9 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from adapter.errors import AccessError, AdapterError, RemoteRefusalError
+from adapter.errors import AccessError, AdapterError, RemoteRefusalError, StateError
 from adapter.flow.alarms import raise_alarm
-from adapter.flow.dispatch import pause_for
+from adapter.flow.dispatch import access_works, pause_for
 from adapter.flow.parts import Parts
 from adapter.model.delivery import ANSWERED, Answer, Leg, allowed, status_poll_wait_s
 from adapter.model.partner import AddressBook
@@ -37,7 +37,12 @@ def poll_status(parts: Parts, *, limit: int = 200) -> int:
     with parts.store.reading() as db:
         due = outbox.due_polls(db, now, limit)
     for message_id in due:
-        _poll_one(parts, message_id)
+        if parts.stopping.is_set():
+            break
+        try:
+            _poll_one(parts, message_id)
+        except StateError:  # another worker has moved a row meanwhile; the next round sees it
+            _poll_later(parts, message_id, minimum_s=60.0)
     return len(due)
 
 
@@ -57,12 +62,14 @@ def _poll_one(parts: Parts, message_id: str) -> None:
         try:
             seen += road.statuses(remote_id)
         except AccessError as error:
-            pause_for(parts, message["tenant"], error)
+            pause_for(parts, message["tenant"], error, "status")
             failed = error.code
         except RemoteRefusalError as error:
             failed = f"{error.code}.{error.status}"
         except AdapterError as error:
             failed = error.code
+    if seen:
+        access_works(parts, message["tenant"], "status")
     take_statuses(parts, message, seen, failed)
 
 
@@ -136,8 +143,8 @@ def apply_receipt(
     new = ANSWER_OF[verdict.status]
     old = Answer(row["answer"])
     detail: dict[str, object] = {"via": via, "receipt_id": receipt_id, "errors": journal.write_errors(verdict.errors)}
-    if new is Answer.REJECTED and row["resends"] and _is_repeat(verdict):
-        if old is Answer.AWAITED or old is Answer.OVERDUE:
+    if new is Answer.REJECTED and _is_repeat(verdict) and _went_out_twice(db, row):
+        if row["attention"] is None and old in (Answer.AWAITED, Answer.OVERDUE):
             journal.flag(db, row, "repeat refused", at=at, detail={"via": via})
         return "repeat refused"
     if old in ANSWERED:
@@ -147,18 +154,30 @@ def apply_receipt(
         journal.flag(db, row, "contradicting receipt", at=at)
         alarms.append((f"contradiction:{row['id']}", "a second, different AppRec came; the first one stands"))
         return "contradicting receipt"
-    if not allowed(old, new):
+    never_left = row["leg"] in (Leg.QUEUED.value, Leg.CANCELLED.value) and not row["attempts"] and not row["sent_at"]
+    if never_left or not allowed(old, new):
         journal.note(db, row, at=at, kind="unasked receipt", detail=detail)
+        if never_left:
+            alarms.append((f"unasked:{row['id']}", "an AppRec came for a message that was never sent (P4)"))
         return "unasked receipt"
     _move_by_receipt(db, row, new, at, detail)
     return new.value
+
+
+def _went_out_twice(db: sa.Connection, row: Row) -> bool:
+    """Resent by ourselves, or by an operator: then "repeat" is an answer to the sending and not to the content."""
+    return bool(row["resends"]) or len(outbox.remote_ids(db, row["message_id"])) > 1
 
 
 def _move_by_receipt(db: sa.Connection, row: Row, new: Answer, at: int, detail: dict[str, object]) -> None:
     columns: dict[str, Any] = {"answered_at": at, "errors": detail["errors"], "due_at": None, "overdue_at": None}
     leg = Leg(row["leg"])
     # An AppRec proves that the message arrived, whatever the transport said so far.
-    if leg is not Leg.CONFIRMED and allowed(leg, Leg.CONFIRMED):
+    if leg is Leg.QUEUED:  # it was put back and is not sent again
+        columns["confirmed_at"] = at
+        journal.move(db, row, at=at, kind="proved", leg=Leg.CONFIRMED, detail={"via": detail["via"]}, due_at=None)
+        journal.move(db, row, at=at, kind=new.value, answer=new, detail=detail, **columns)
+    elif leg is not Leg.CONFIRMED and allowed(leg, Leg.CONFIRMED):
         columns["confirmed_at"] = at
         journal.move(db, row, at=at, kind=new.value, leg=Leg.CONFIRMED, answer=new, detail=detail, **columns)
     else:
@@ -208,7 +227,7 @@ def match_receipt(
     rows = outbox.deliveries(db, message["id"])
     for her_id in seen.acknowledger_her_ids:
         for row in rows:
-            if her_id in _levels(book, row["party"]):
+            if her_id in _levels(book, row["party"]):  # its own address, or its organisation's
                 return apply_receipt(
                     db, row, seen.verdict, at=at, via=seen.via, receipt_id=seen.receipt_id, alarms=alarms
                 )

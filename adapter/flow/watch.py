@@ -7,7 +7,9 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from adapter.config import OverdueLimit
+from adapter.errors import AdapterError, StoreError
 from adapter.flow.alarms import all_clear, raise_alarm
+from adapter.flow.clocks import clock_of
 from adapter.flow.handover import auto_sort
 from adapter.flow.parts import HOUR_US, Parts, limit_for
 from adapter.model.delivery import ANSWERED, Answer, Leg, Step
@@ -15,8 +17,6 @@ from adapter.store import journal, outbox, queries
 from adapter.store.database import to_us
 from adapter.store.statements import Row
 
-HANDOVER_ALARMS_H = (24, 72)
-SORTING_BEFORE_H = 95  # an hour before the 96 h of HIS 80415:2012
 UNTIL_FIRST_CONFIRMATION = (Leg.QUEUED, Leg.SENDING, Leg.UNKNOWN, Leg.SENT, Leg.SUSPENDED)
 
 
@@ -25,11 +25,24 @@ def find_overdue(parts: Parts) -> int:
     with parts.store.reading() as db:
         rows = outbox.overdue(db, parts.store.now_us())
     for row in rows:
-        if row["direction"] == "out":
-            _look_out(parts, row)
-        else:
-            _look_in(parts, row)
+        if parts.stopping.is_set():
+            break
+        try:
+            _look_out(parts, row) if row["direction"] == "out" else _look_in(parts, row)
+        except StoreError:
+            raise
+        except AdapterError as error:
+            _look_later(parts, row, error)
     return len(rows)
+
+
+def _look_later(parts: Parts, row: Row, error: AdapterError) -> None:
+    """One row that cannot be looked at does not hold up the rest."""
+    if error.code == "STATE.RACE":
+        return  # it was moved meanwhile; if its clock still runs, the next round looks at it as it is then
+    with parts.store.transaction() as db:
+        outbox.set_columns(db, row["id"], overdue_at=parts.store.now_us() + HOUR_US)
+    raise_alarm(parts, f"clock:{row['id']}", f"a message whose time has come cannot be treated: {error.code}")
 
 
 def _limit(parts: Parts, db: sa.Connection, row: Row) -> OverdueLimit:
@@ -66,9 +79,19 @@ def _look_in(parts: Parts, row: Row) -> None:
         _release_parked(parts, row)
     elif row["step"] == Step.ACCEPTED.value:
         _unconfirmed(parts, row)
+    elif row["step"] == Step.OPENED.value:
+        _unchecked(parts, row)
     else:
         with parts.store.transaction() as db:
             outbox.set_columns(db, row["id"], overdue_at=None)
+
+
+def _unchecked(parts: Parts, row: Row) -> None:
+    """72 h of waiting for revocation (P17)."""
+    with parts.store.transaction() as db:
+        outbox.set_columns(db, row["id"], overdue_at=None)
+        journal.flag(db, row, "revocation unchecked", at=parts.store.now_us())
+    raise_alarm(parts, f"revocation:{row['id']}", "a message has waited 72 h, as revocation cannot be checked (P17)")
 
 
 def _release_parked(parts: Parts, row: Row) -> None:
@@ -83,18 +106,21 @@ def _release_parked(parts: Parts, row: Row) -> None:
 
 def _unconfirmed(parts: Parts, row: Row) -> None:
     now = parts.store.now_us()
-    sorting_at = row["queued_at"] + SORTING_BEFORE_H * HOUR_US
-    if parts.settings.inbound.auto_sorting and now >= sorting_at:
+    with parts.store.reading() as db:
+        message = outbox.find_message(db, row["message_id"])
+    assert message is not None
+    clock = clock_of(row, message["gen_date"])
+    sorting = parts.settings.inbound.auto_sorting
+    if sorting and now >= clock.sorting_at:
         auto_sort(parts, row)
         return
-    looks = [row["queued_at"] + hours * HOUR_US for hours in HANDOVER_ALARMS_H]
-    if parts.settings.inbound.auto_sorting:
-        looks.append(sorting_at)
+    hours = clock.unconfirmed_h(now)
     with parts.store.transaction() as db:
-        outbox.set_columns(db, row["id"], overdue_at=min((when for when in looks if when > now), default=None))
-        journal.flag(db, row, "handover overdue", at=now)
-    hours = max((h for h in HANDOVER_ALARMS_H if row["queued_at"] + h * HOUR_US <= now), default=0)
-    raise_alarm(parts, f"handover {hours} h:{row['id']}", f"no consumer confirmed a message within {hours} h (P7)")
+        outbox.set_columns(db, row["id"], overdue_at=clock.next_look(now, sorting))
+        if hours:
+            journal.flag(db, row, "handover overdue", at=now)
+    if hours:
+        raise_alarm(parts, f"handover {hours} h:{row['id']}", f"no consumer confirmed a message within {hours} h (P7)")
 
 
 def keep_house(parts: Parts) -> int:

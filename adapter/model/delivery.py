@@ -60,7 +60,8 @@ class Outcome(StrEnum):
 
 
 LEG_MOVES: dict[Leg, frozenset[Leg]] = {
-    Leg.QUEUED: frozenset({Leg.SENDING, Leg.SUSPENDED, Leg.CANCELLED, Leg.ABANDONED}),
+    # confirmed: proof came for a row that was put back into the queue
+    Leg.QUEUED: frozenset({Leg.SENDING, Leg.SUSPENDED, Leg.CANCELLED, Leg.ABANDONED, Leg.CONFIRMED}),
     # back to queued: nothing was sent; confirmed or refused may be seen before our own record of sent
     Leg.SENDING: frozenset({Leg.QUEUED, Leg.UNKNOWN, Leg.SENT, Leg.CONFIRMED, Leg.REFUSED, Leg.SUSPENDED}),
     Leg.UNKNOWN: frozenset({Leg.SENDING, Leg.SENT, Leg.CONFIRMED, Leg.REFUSED, Leg.ABANDONED, Leg.SUSPENDED}),
@@ -107,7 +108,7 @@ STEP_MOVES: dict[Step, frozenset[Step]] = {
     Step.REJECTED: frozenset(),
     Step.DUPLICATE: frozenset(),
     Step.CONFLICT: frozenset(),
-    Step.QUARANTINED: frozenset({Step.OPENED, Step.REFUSED}),  # an operator's decision
+    Step.QUARANTINED: frozenset({Step.RECEIVED, Step.OPENED, Step.REFUSED}),  # an operator's decision
 }
 
 FINAL_LEGS = frozenset({Leg.CONFIRMED, Leg.REFUSED, Leg.ABANDONED, Leg.CANCELLED})

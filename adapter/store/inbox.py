@@ -17,7 +17,7 @@ _SAME = (
     sa.select(delivery, message.c.digest, message.c.seq.label("message_seq"))
     .join(message, message.c.id == delivery.c.message_id)
     .where(message.c.direction == "in", message.c.msg_id == sa.bindparam("msg_id"))
-    .where(message.c.tenant == sa.bindparam("tenant"), message.c.seq < sa.bindparam("before"))
+    .where(message.c.tenant == sa.bindparam("tenant"), message.c.seq != sa.bindparam("besides"))
     .where(message.c.digest.is_not(None))
     .order_by(message.c.seq)
 )
@@ -91,11 +91,15 @@ def set_facts(db: sa.Connection, message_id: str, facts: Mapping[str, object]) -
     change(db, message, {"id": message_id}, facts)
 
 
-def in_step(db: sa.Connection, steps: Sequence[Step], limit: int, tenant: str | None = None) -> list[Row]:
-    """Inbound rows in one of the steps, oldest first."""
+def in_step(
+    db: sa.Connection, steps: Sequence[Step], limit: int, tenant: str | None = None, *, now: int | None = None
+) -> list[Row]:
+    """Inbound rows in one of the steps, oldest first; with ``now`` without those that wait for a later time."""
     query = sa.select(delivery).where(delivery.c.step.in_([step.value for step in steps]))
     if tenant is not None:
         query = query.where(delivery.c.tenant == tenant)
+    if now is not None:
+        query = query.where(sa.or_(delivery.c.due_at.is_(None), delivery.c.due_at + 0 <= now))
     query = query.order_by(delivery.c.urgency, delivery.c.seq).limit(limit)
     return [dict(row) for row in db.execute(query).mappings()]
 
@@ -107,9 +111,9 @@ def not_put_away(db: sa.Connection, tenant: str, limit: int) -> list[Row]:
     return [dict(row) for row in db.execute(query.limit(limit)).mappings()]
 
 
-def same_message(db: sa.Connection, *, sender: int | None, msg_id: str, tenant: str, before: int) -> list[Row]:
-    """Earlier inbound rows with this sender and MsgId (P3), with the message's digest and this row's party and step."""
-    values = {"msg_id": msg_id.lower(), "tenant": tenant, "before": before, "sender": sender}
+def same_message(db: sa.Connection, *, sender: int | None, msg_id: str, tenant: str, besides: int) -> list[Row]:
+    """Other inbound rows with this sender and MsgId that were opened (P3), with the digest of their message."""
+    values = {"msg_id": msg_id.lower(), "tenant": tenant, "besides": besides, "sender": sender}
     query = _SAME_UNKNOWN if sender is None else _SAME_KNOWN
     return [dict(row) for row in db.execute(query, values).mappings()]
 
@@ -169,6 +173,11 @@ def take_lease(db: sa.Connection, name: str, holder: str, *, now: int, until: in
     unchanged = sa.and_(lease.c.name == name, lease.c.holder == found["holder"], lease.c.fence == found["fence"])
     taken = db.execute(lease.update().where(unchanged).values(holder=holder, until=until, fence=fence)).rowcount
     return fence if taken else None
+
+
+def drop_lease(db: sa.Connection, name: str, holder: str, *, now: int) -> None:
+    """Give a lease back, so that the next worker need not wait until it has run out."""
+    change(db, lease, {"name": name, "holder": holder}, {"until": now})
 
 
 def set_put_away(db: sa.Connection, delivery_id: str) -> None:

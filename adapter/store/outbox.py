@@ -205,6 +205,11 @@ def expired_claims(db: sa.Connection, now: int) -> list[Row]:
     return [dict(row) for row in db.execute(_EXPIRED, {"now": now}).mappings()]
 
 
+def claims_of(db: sa.Connection, worker: str) -> list[Row]:
+    """Rows that this worker is sending."""
+    return rows_where(db, delivery, leg=Leg.SENDING.value, lease_by=worker)
+
+
 def add_remote_id(db: sa.Connection, message_id: str, remote_id: str, *, at: int) -> None:
     """Keep a server id of a message: all of them are polled (P2)."""
     add_once(db, remote, remote_id=remote_id, message_id=message_id, at=at)

@@ -91,6 +91,15 @@ def list_rows(
     return rows
 
 
+def rows_of(db: sa.Connection, delivery_ids: list[str]) -> list[Row]:
+    """The listed columns of these deliveries, in the order given."""
+    query = sa.select(*_LISTED).join(message, message.c.id == delivery.c.message_id)
+    found = {
+        row["delivery_id"]: dict(row) for row in db.execute(query.where(delivery.c.id.in_(delivery_ids))).mappings()
+    }
+    return [{**found[id_], "state": state_of(found[id_])} for id_ in delivery_ids if id_ in found]
+
+
 def _in_state(state: str) -> sa.ColumnElement[bool]:
     """Rows whose leg, answer, step or outcome is called so; the outcome is derived, so its pairs are spelt out."""
     words = [delivery.c.leg == state, delivery.c.answer == state, delivery.c.step == state]
@@ -183,6 +192,11 @@ def paused(db: sa.Connection, tenant: str, now: int) -> Row | None:
     query = sa.select(pause).where(pause.c.tenant == tenant, pause.c.again_at > now)
     found = db.execute(query).mappings().first()
     return None if found is None else dict(found)
+
+
+def pause_reason(db: sa.Connection, tenant: str) -> str | None:
+    """Why this tenant was paused last, whether or not the time is over."""
+    return db.execute(sa.select(pause.c.reason).where(pause.c.tenant == tenant)).scalar()
 
 
 def incidents(db: sa.Connection) -> list[Row]:

@@ -63,8 +63,8 @@ class MemoryServer:
             raise RemoteRefusalError("no such message", status=404, remote_code=_NO_SUCH_MESSAGE)
         return held
 
-    def list_unread(self, receivers: Iterable[int], limit: int) -> list[InboxItem]:
-        """Oldest first."""
+    def list_unread(self, receivers: Iterable[int], limit: int, newest_first: bool = False) -> list[InboxItem]:
+        """Oldest first, or newest first."""
         with self._lock:
             wanted = set(receivers)
             rows = [
@@ -78,7 +78,7 @@ class MemoryServer:
                 for remote_id, held in self._held.items()
                 for her_id in sorted(held.unread & wanted)
             ]
-        return rows[:limit]
+        return (rows[::-1] if newest_first else rows)[:limit]
 
     def mark_read(self, remote_id: str, receiver: int) -> None:
         held = self.find(remote_id)
@@ -141,9 +141,9 @@ class MemoryRoad:
             raise RefusedError("a rejection needs at least one error", code="EDI.RECEIPT")
         return self._end(self._server.acknowledge_by(receipt))
 
-    def unread(self, receivers: Sequence[int], limit: int = 100) -> list[InboxItem]:
+    def unread(self, receivers: Sequence[int], limit: int = 100, *, newest_first: bool = False) -> list[InboxItem]:
         self._begin(*receivers)
-        return self._server.list_unread(receivers, limit)
+        return self._server.list_unread(receivers, limit, newest_first)
 
     def fetch(self, remote_id: str, receiver: int) -> bytes:
         self._begin(receiver)

@@ -27,7 +27,7 @@ from adapter.model.delivery import (
 # From | to. A letter per state in the order of the enum; x = may go.
 LEGS = """
            queued sending unknown sent confirmed refused abandoned suspended cancelled
-queued     .      x       .       .    .         .       x         x         x
+queued     .      x       .       .    x         .       x         x         x
 sending    x      .       x       x    x         x       .         x         .
 unknown    .      x       .       x    x         x       x         x         .
 sent       .      .       .       .    x         x       x         .         .
@@ -59,7 +59,7 @@ rejected    .        .      .        .           .         .       .       .    
 duplicate   .        .      .        .           .         .       .       .        .         .        .      .
 conflict    .        .      .        .           .         .       .       .        .         .        .      .
 parked      .        .      x        .           .         .       .       .        .         .        .      x
-quarantined .        x      .        .           .         .       x       .        .         .        .      .
+quarantined x        x      .        .           .         .       x       .        .         .        .      .
 """
 
 

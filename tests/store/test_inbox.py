@@ -91,15 +91,15 @@ def test_p3_earlier_rows_of_the_same_sender_and_msg_id_are_found_with_their_dige
     now_opened = put_in(store, msg_id=MSG_ID, sender=7, digest="d2", party=6)
     with store.reading() as db:
         seq = outbox.find_message(db, now_opened[0])["seq"]  # type: ignore[index]
-        found = inbox.same_message(db, sender=7, msg_id=MSG_ID.upper(), tenant=TENANT, before=seq)
+        found = inbox.same_message(db, sender=7, msg_id=MSG_ID.upper(), tenant=TENANT, besides=seq)
         assert [(row["id"], row["digest"], row["party"]) for row in found] == [(first[1], "d1", 5)]
-        assert inbox.same_message(db, sender=None, msg_id=MSG_ID, tenant=TENANT, before=seq) == []
+        assert inbox.same_message(db, sender=None, msg_id=MSG_ID, tenant=TENANT, besides=seq) == []
 
 
 def test_p3_a_message_without_a_readable_sender_is_compared_with_its_like(store: Store) -> None:
     first = put_in(store, msg_id=MSG_ID, digest="d1")
     with store.reading() as db:
-        found = inbox.same_message(db, sender=None, msg_id=MSG_ID, tenant=TENANT, before=99)
+        found = inbox.same_message(db, sender=None, msg_id=MSG_ID, tenant=TENANT, besides=99)
     assert [row["id"] for row in found] == [first[1]]
 
 
