@@ -5,17 +5,20 @@ Everything here is structure. Nothing is computed and nothing is trusted; what i
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from lxml import etree
 
-from adapter.errors import SignatureError
+from adapter import xmlio
+from adapter.errors import SignatureError, UnreadableError
+from adapter.security import content
 
 Element = etree._Element
 
@@ -42,30 +45,37 @@ DIGESTS = {
     DS + "sha1": "sha1",
 }
 SHA1_NAMES = {DS + "rsa-sha1", DS + "sha1"}
+_XML = "{http://www.w3.org/XML/1998/namespace}"
+_PLAIN_BASE64 = re.compile(rb"[A-Za-z0-9+/=]+")
+_STAND_IN = b"TheDigestStandsHere"  # base64 characters, so that it is written as any digest is
+_MAX_KEPT_BYTES = 8_000
 _MAX_CERTIFICATES, _MAX_CERTIFICATE_CHARS = 8, 20_000
 _X509_DATA, _X509_CERTIFICATE = f"{{{DS}}}X509Data", f"{{{DS}}}X509Certificate"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class Form(NamedTuple):
     """A canonicalisation: inclusive, or exclusive with the prefixes that are treated as inclusive."""
 
     exclusive: bool
     prefixes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Asked(NamedTuple):
     """What SignedInfo asks for, once every part of it has been found on the lists."""
 
-    signed_info: Element
-    key_info: Element
-    value: bytes
     method: str
-    info_form: Form
     digest_method: str
-    digest: bytes
     form: Form
+
+
+class Plan(NamedTuple):
+    """A Signature, read: ``octets`` is SignedInfo as it was signed, ``value`` the signature over it."""
+
+    octets: bytes
+    value: bytes
+    key_info: Element
+    asked: Asked
+    digest: bytes
 
 
 def broken(text: str) -> SignatureError:
@@ -74,36 +84,81 @@ def broken(text: str) -> SignatureError:
 
 
 def read_plan(signature: Element, allow_sha1: bool) -> Plan:
+    """The plan of a Signature that keeps to the profile; raises SignatureError for any other."""
     info, value, key_info = _parts(signature, "SignedInfo", "SignatureValue", "KeyInfo")
-    method, signing, reference = _parts(info, "CanonicalizationMethod", "SignatureMethod", "Reference")
+    inherited = tuple(_inherited(signature))
+    raw = etree.tostring(info, with_tail=False)
+    found = _split(raw)
+    if found is None:
+        octets, digest, asked = _read_signed_info(raw, inherited)
+    else:
+        before, digest, after = found
+        first, last, asked = _read_template(before, after, inherited)
+        octets = first + digest + last
+    if not allow_sha1 and {asked.method, asked.digest_method} & SHA1_NAMES:
+        raise broken("SHA-1 is not accepted from this sender")
+    return Plan(octets=octets, value=_base64(value), key_info=key_info, asked=asked, digest=_decode(digest.decode()))
+
+
+def _inherited(signature: Element) -> Iterator[tuple[str, str]]:
+    """The xml: attributes in force at SignedInfo, nearest first."""
+    for above in (signature, signature.getparent()):
+        for name, value in above.items() if above is not None else ():
+            if str(name).startswith(_XML):
+                yield str(name), str(value)
+
+
+def _split(raw: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """SignedInfo around its digest, when that is plain base64: what one sender's signatures differ in."""
+    end = raw.rfind(b"<", 0, max(raw.rfind(b"DigestValue>"), 0))
+    begin = raw.rfind(b">", 0, max(end, 0)) + 1
+    digest = raw[begin : max(end, 0)]
+    if len(raw) > _MAX_KEPT_BYTES or not _PLAIN_BASE64.fullmatch(digest):
+        return None
+    return raw[:begin], digest, raw[end:]
+
+
+@lru_cache(maxsize=256)
+def _read_template(before: bytes, after: bytes, inherited: tuple[tuple[str, str], ...]) -> tuple[bytes, bytes, Asked]:
+    """The canonical SignedInfo before and after its digest. Kept: a sender's software writes it the same every time."""
+    octets, _, asked = _read_signed_info(before + _STAND_IN + after, inherited)
+    first, found, last = octets.partition(_STAND_IN)
+    if not found or _STAND_IN in last:
+        raise broken("SignedInfo is ambiguous")
+    return first, last, asked
+
+
+def _read_signed_info(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> tuple[bytes, bytes, Asked]:
+    """SignedInfo as it was signed, its digest as written, and what it asks for.
+
+    ``raw`` is SignedInfo as a document of its own: lxml's C14N of an element within a tree is wrong (a false xmlns="").
+    As an apex it inherits namespaces and, in inclusive C14N, xml: attributes.
+    """
+    try:
+        apex = xmlio.parse(raw)
+    except UnreadableError:
+        raise broken("SignedInfo has too many attributes or namespaces") from None
+    method, signing, reference = _parts(apex, "CanonicalizationMethod", "SignatureMethod", "Reference")
     transforms, digesting, digest = _parts(reference, "Transforms", "DigestMethod", "DigestValue")
     if reference.get("URI") != "":
         raise broken("the reference does not cover the whole document")
     info_form = _read_form(method)
-    form = _read_transforms(transforms)
-    sign_name = _algorithm(signing, RSA_HASHES)
-    digest_name = _algorithm(digesting, DIGESTS)
-    if not allow_sha1 and {sign_name, digest_name} & SHA1_NAMES:
-        raise broken("SHA-1 is not accepted from this sender")
-    return Plan(
-        signed_info=info,
-        key_info=key_info,
-        value=_base64(value),
-        method=sign_name,
-        info_form=info_form,
-        digest_method=digest_name,
-        digest=_base64(digest),
-        form=form,
-    )
+    asked = Asked(_algorithm(signing, RSA_HASHES), _algorithm(digesting, DIGESTS), _read_transforms(transforms))
+    if len(digest):
+        raise broken("a base64 value must be text alone")
+    if not info_form.exclusive:
+        for name, value in inherited:
+            if name not in apex.attrib:
+                apex.set(name, value)
+    octets = content.canonical(apex, info_form.exclusive, info_form.prefixes)
+    return octets, (digest.text or "").encode(), asked
 
 
 def _parts(element: Element, *names: str) -> list[Element]:
     """The element's children, which must be exactly these of the ds: namespace, with nothing but space between."""
     children = list(element)
-    texts = [element.text, *(child.tail for child in children)]
-    if [child.tag for child in children] != [f"{{{DS}}}{name}" for name in names] or any(
-        t and t.strip() for t in texts
-    ):
+    texts = [element.text, *[child.tail for child in children]]
+    if [child.tag for child in children] != _tags(names) or "".join(filter(None, texts)).strip():
         raise broken(f"{etree.QName(element).localname} must hold exactly {', '.join(names)}")
     return children
 
@@ -145,8 +200,12 @@ def _algorithm(element: Element, known: Container[str]) -> str:
 def _base64(element: Element) -> bytes:
     if len(element):
         raise broken("a base64 value must be text alone")
+    return _decode(element.text or "")
+
+
+def _decode(text: str) -> bytes:
     try:
-        return b64decode("".join((element.text or "").split()), validate=True)
+        return b64decode("".join(text.split()), validate=True)
     except ValueError:
         raise broken("a value is not base64") from None
 

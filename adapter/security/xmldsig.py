@@ -211,9 +211,9 @@ def verify(root: Element, *, allow_sha1: bool = False, pinned: x509.Certificate 
     _refuse_noise(root)
     signature = _find_signature(root)
     plan = read_plan(signature, allow_sha1)
-    certificate, chain = _check_value(signature, plan, pinned)
+    certificate, chain = _check_value(plan, pinned)
     signed = _check_digest(root, signature, plan)
-    warnings = [_sha1_warning()] if {plan.method, plan.digest_method} & SHA1_NAMES else []
+    warnings = [_sha1_warning()] if {plan.asked.method, plan.asked.digest_method} & SHA1_NAMES else []
     return Verified(
         root=signed,
         certificate=certificate,
@@ -225,12 +225,16 @@ def verify(root: Element, *, allow_sha1: bool = False, pinned: x509.Certificate 
 
 def _refuse_noise(root: Element) -> None:
     """Comments are never signed, so they go; what else is not plain elements and text is refused."""
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise broken("a document type declaration is not accepted in a signed document")
+    alone = root.getnext() is None and root.getprevious() is None
+    if alone and next(root.iter(etree.PI, etree.Entity, etree.Comment), None) is None:
+        return
     if _instruction_in(root):
         raise broken("a processing instruction is not accepted in a signed document")
-    if root.getroottree().docinfo.internalDTD is not None or next(root.iter(etree.Entity), None) is not None:
-        raise broken("a document type declaration is not accepted in a signed document")
-    if next(root.iter(etree.Comment), None) is not None:
-        etree.strip_tags(root, etree.Comment)
+    if next(root.iter(etree.Entity), None) is not None:
+        raise broken("an entity is not accepted in a signed document")
+    etree.strip_tags(root, etree.Comment)
 
 
 def _instruction_in(root: Element) -> bool:
@@ -251,38 +255,21 @@ def _find_signature(root: Element) -> Element:
     return found[0]
 
 
-def _check_value(
-    signature: Element, plan: Plan, pinned: x509.Certificate | None
-) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
+def _check_value(plan: Plan, pinned: x509.Certificate | None) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
     """The certificate whose key made the signature value, and the others beside it."""
     certificates = read_certificates(plan.key_info)
-    octets = _signed_info_octets(signature, plan)
     for certificate in certificates:
         key = certificate.public_key()
         if not isinstance(key, rsa.RSAPublicKey) or not MIN_KEY_BITS <= key.key_size <= MAX_KEY_BITS:
             continue
         try:
-            key.verify(plan.value, octets, padding.PKCS1v15(), RSA_HASHES[plan.method])
+            key.verify(plan.value, plan.octets, padding.PKCS1v15(), RSA_HASHES[plan.asked.method])
         except InvalidSignature:
             continue
         if pinned is not None and certificate != pinned:
             raise broken("another certificate than the expected one has signed")
-        return certificate, tuple(other for other in certificates if other != certificate)
+        return certificate, tuple(other for other in certificates if other is not certificate)
     raise broken("the signature value does not belong to SignedInfo and the certificate")
-
-
-def _signed_info_octets(signature: Element, plan: Plan) -> bytes:
-    """SignedInfo as it was signed: an apex inherits namespaces and (inclusive C14N) xml: attributes.
-
-    lxml's C14N of an element within a tree is wrong (a false xmlns=""), so SignedInfo becomes a root of its own.
-    """
-    apex = xmlio.reroot(plan.signed_info)
-    if not plan.info_form.exclusive:
-        for above in (signature, signature.getparent()):
-            for name, value in above.items() if above is not None else ():
-                if str(name).startswith(_XML) and name not in apex.attrib:
-                    apex.set(name, value)
-    return content.canonical(apex, plan.info_form.exclusive, plan.info_form.prefixes)
 
 
 def _check_digest(root: Element, signature: Element, plan: Plan) -> Element:
@@ -290,9 +277,9 @@ def _check_digest(root: Element, signature: Element, plan: Plan) -> Element:
     kept = root.text if before is None else before.tail
     _set_text(root, before, (kept or "") + tail)  # lxml drops an element's tail with it, and the tail is signed
     root.remove(signature)
-    algorithm = DIGESTS[plan.digest_method]
-    if plan.form.exclusive:
-        octets = content.canonical(root, True, plan.form.prefixes)
+    algorithm = DIGESTS[plan.asked.digest_method]
+    if plan.asked.form.exclusive:
+        octets = content.canonical(root, True, plan.asked.form.prefixes)
         if hashlib.new(algorithm, octets).digest() == plan.digest:
             # Namespaces that exclusive C14N leaves out were not signed: only the canonical form was.
             return xmlio.parse(octets)

@@ -328,3 +328,47 @@ def _one_key() -> SigningKey:
     if not _made:
         _made.append(DemoCa.create().issue_company("X", "974760673"))
     return _made[0]
+
+
+# --- SignedInfo that is written alike and says otherwise --------------------------------------------------------------
+
+
+def test_documents_of_one_sender_differ_in_their_digests_alone(company: SigningKey) -> None:
+    """SignedInfo is kept by its text around the digest, so the digest of one document must not serve another."""
+    first, second = (document(company, content=b"<m>%d</m>" % number) for number in (1, 2))
+    for data in (first, second, first):
+        assert xmldsig.verify(xmlio.parse(data))
+    with pytest.raises(SignatureError, match="content"):
+        xmldsig.verify(xmlio.parse(first.replace(b"<m>1", b"<m>2")))
+    digest = first[first.index(b"<ds:DigestValue>") : first.index(b"</ds:DigestValue>")]
+    other = second[second.index(b"<ds:DigestValue>") : second.index(b"</ds:DigestValue>")]
+    with pytest.raises(SignatureError, match="value"):
+        xmldsig.verify(xmlio.parse(second.replace(other, digest)))
+
+
+@pytest.mark.parametrize("space", ["\n", " \t", "&#xD;\n"])
+def test_a_digest_may_be_broken_into_lines(space: str, company: SigningKey) -> None:
+    reference = Parts().reference().replace("<ds:DigestValue>", f"<ds:DigestValue>{space}")
+    data = document(company, references=reference)
+    assert xmldsig.verify(xmlio.parse(data)).certificate == company.certificate
+    oracles.judge(data, company.certificate, sound=True)
+
+
+def test_a_long_signed_info_is_read_like_a_short_one(company: SigningKey) -> None:
+    data = document(company, info_extra=" " * 9_000)
+    assert xmldsig.verify(xmlio.parse(data)).certificate == company.certificate
+
+
+def test_a_signed_info_that_pretends_to_be_a_template_is_refused(company: SigningKey) -> None:
+    with pytest.raises(SignatureError, match="ambiguous"):
+        xmldsig.verify(parsed(company, uri=' Id="TheDigestStandsHere" URI=""'))
+
+
+@pytest.mark.parametrize(
+    "inside", ["<ds:DigestValue>AAAA<x></x></ds:DigestValue>", "<ds:DigestValue></ds:DigestValue>"]
+)
+def test_a_digest_is_text_and_not_empty(inside: str, company: SigningKey) -> None:
+    reference = Parts().reference()
+    begin = reference.index("<ds:DigestValue>")
+    with pytest.raises(SignatureError):
+        xmldsig.verify(parsed(company, references=reference[:begin] + inside + "</ds:Reference>"))
