@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from adapter.config import Revocation, Settings, TenantSettings
-from adapter.errors import InputError
+from adapter.errors import InputError, SettingsError
 from adapter.flow import handover, inbound, operators, outbound
 from adapter.flow.fetch import below_low_water, remember
 from adapter.flow.handover import Decision, Taken
@@ -22,8 +22,10 @@ from adapter.store import queries
 from adapter.store.database import Store, open_store, to_us
 
 if TYPE_CHECKING:
+    from adapter.flow.consumers import Consumer
     from adapter.model.message import OutgoingMessage
     from adapter.model.partner import AddressBook
+    from adapter.transport.book import LiveBook
 
 
 def new_id() -> str:
@@ -62,8 +64,7 @@ class Adapter:
     def send_document(self, document: bytes, *, key: str | None = None, tenant: str | None = None) -> str:
         """Check and store a finished document, to be sent byte for byte; gives its id."""
         self._refuse_when_full()
-        del tenant  # the document names its sender, and the sender its tenant
-        return outbound.submit_document(self.parts, document, key=key)
+        return outbound.submit_document(self.parts, document, key=key, tenant=tenant)
 
     # -- in ----------------------------------------------------------------------------------------------------------
 
@@ -90,11 +91,15 @@ class Adapter:
         remote_id: str | None = None,
         sender: int | None = None,
     ) -> dict[str, Any]:
-        """Take in bytes that came another way than by polling (replay, folder); gives id and step."""
+        """Take in bytes that came another way than by polling (replay, folder); gives id and step.
+
+        Without ``remote_id`` no server can be told: nothing is marked read, and the AppRec is kept and never sent.
+        """
+        self._refuse_when_full()
         tenant = self.parts.tenant_of(receiver)
-        item = InboxItem(remote_id=remote_id or self.parts.new_id(), receiver=receiver, sender=sender)
+        item = InboxItem(remote_id=remote_id or "", receiver=receiver, sender=sender)
         row = remember(self.parts, tenant, raw, road=road, item=item)
-        step = inbound.receive(self.parts, row)
+        step = inbound.receive(self.parts, row, raw)
         return {"id": row["message_id"], "delivery_id": row["id"], "step": step}
 
     def inbox(self, tenant: str | None = None, limit: int = 200) -> list[dict[str, Any]]:
@@ -104,9 +109,8 @@ class Adapter:
         name = self._tenant(tenant).name if tenant else None
         with self.parts.store.reading() as db:
             rows = inbox_store.in_step(db, (Step.ACCEPTED, Step.PARKED), limit, name)
-            listed = {row["id"] for row in rows}
-            found = queries.list_rows(db, tenant=name, limit=10_000)
-        return [queries.shown(row) for row in found if row["delivery_id"] in listed]
+            found = queries.rows_of(db, [row["id"] for row in rows])
+        return [queries.shown(row) for row in found]
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -193,26 +197,35 @@ def open_adapter(
     chance: Callable[[], float] | None = None,
     roads: Mapping[str, Road] | None = None,
     book: Callable[[], AddressBook] | None = None,
+    handover: Consumer | None = None,
 ) -> Adapter:
     """Wire an adapter. ``now``, ``ids``, ``chance``, ``roads`` and ``book`` are handed in by tests and demos.
+
+    ``handover`` is a consumer in this process (P7): the worker calls it with each ``Taken``, and it gives "accept",
+    "sorting", ("reject", codes), or None for later; it may be given the same message again after a crash.
 
     Raises SettingsError for settings, keys, books or stores that cannot work together (P22).
     """
     store = _open_store(settings, now, ids)
     keys = _KeyRing(settings)
+    live = _book(settings, now, ids)
+    if book is None:
+        _refuse_mix(settings, live, store)
     parts = Parts(
         settings=settings,
         store=store,
         now=now,
         new_id=ids,
         random=chance or random.SystemRandom().random,
-        book=book or _book(settings, now, ids),
+        book=book or live,
         roads=roads if roads is not None else _roads(settings, now, ids),
         signer=keys.find,
         roots=_roots(settings),
         revocation=_revocation(settings),
         alarm=_alarm(settings),
         worker=f"worker-{ids()[:8]}",
+        handover=handover,
+        problems=lambda: {**keys.problems(), **({"address book": live.problem.code} if live.problem else {})},
     )
     return Adapter(parts)
 
@@ -226,12 +239,30 @@ def _open_store(settings: Settings, now: Clock, ids: IdSource) -> Store:
     return open_store(url, environment=settings.environment.value, now=now, new_id=ids, busy_wait_s=busy)
 
 
+def _refuse_mix(settings: Settings, live: LiveBook, store: Store) -> None:
+    """The address book is of our environment, as everything else (P22); one that is not there is missed later."""
+    if not settings.path(settings.register.file).exists():
+        return
+    try:
+        live.check()
+    except SettingsError as error:
+        if error.code == "SETTINGS.MIX":
+            store.close()
+            raise
+
+
 class _KeyRing:
     """Signing keys by name; loading cryptography waits for the first one that is needed."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._ring: Any = None
+
+    def problems(self) -> dict[str, str]:
+        """Key name -> code of a new file that cannot be opened (P27)."""
+        if self._ring is None:
+            return {}
+        return {f"key {name}": error.code for name, error in self._ring.problems.items()}
 
     def find(self, name: str) -> Any:
         if self._ring is None:
@@ -256,7 +287,7 @@ def _tokens(settings: Settings, tenant: TenantSettings, now: Clock, ids: IdSourc
     return ScopedTokens(tokens, scope)
 
 
-def _book(settings: Settings, now: Clock, ids: IdSource) -> Callable[[], AddressBook]:
+def _book(settings: Settings, now: Clock, ids: IdSource) -> LiveBook:
     from adapter.transport.book import LiveBook
 
     register, refresh = settings.register, None
@@ -315,7 +346,12 @@ def _alarm(settings: Settings) -> Callable[[str, str, bool], None]:
             return
         try:
             arguments = [*command, "clear" if clear else "alarm", name, text]
-            subprocess.run(arguments, timeout=20, check=False, stdin=subprocess.DEVNULL)  # operator's own
+            # The operator's own command; its words must not mix with our results on stdout.
+            done = subprocess.run(
+                arguments, timeout=20, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
+            if done.returncode != 0:
+                logging.getLogger("adapter.alarm").error("alert command failed", extra={"exit_code": done.returncode})
         except (OSError, subprocess.TimeoutExpired) as error:
             # A broken alarm bell must not stop the message that rang it.
             logging.getLogger("adapter.alarm").error("alert command failed", extra={"code": type(error).__name__})

@@ -16,11 +16,11 @@ from typing import Any
 
 from adapter.config import TenantSettings
 from adapter.errors import AdapterError
-from adapter.flow import dispatch, fetch, inbound, receipts, watch
+from adapter.flow import consumers, dispatch, fetch, inbound, receipts, watch
 from adapter.flow.alarms import all_clear, raise_alarm
 from adapter.flow.parts import Parts
 
-STOP_WITHIN_S = 10.0
+BROKEN_OFF_WITHIN_S = 1.0  # a call whose connection was closed under it
 
 
 def poll_tenant(parts: Parts, tenant: TenantSettings) -> int:
@@ -38,13 +38,17 @@ def jobs(parts: Parts) -> dict[str, tuple[float, Callable[[], object]]]:
         "overdue": (every.overdue_every_s, lambda: watch.find_overdue(parts)),
         "housekeeping": (every.housekeeping_every_s, lambda: keep_house(parts)),
     }
+    if parts.handover is not None or parts.settings.inbound.handover == consumers.FOLDER:
+        found["handover"] = (every.dispatch_every_s, lambda: consumers.hand_over(parts))
     for tenant in parts.settings.tenant:
         found[f"poll:{tenant.name}"] = (every.poll_every_s, partial(poll_tenant, parts, tenant))
     return found
 
 
 def keep_house(parts: Parts) -> int:
+    """All-clears, problems with new keys and books, and the disk."""
     watch.close_incidents(parts)
+    watch.tell_problems(parts)
     return watch.keep_house(parts)
 
 
@@ -78,8 +82,8 @@ def run_once(parts: Parts) -> dict[str, object]:
     """One round of everything, in the order that lets a message travel furthest; gives the count of each job."""
     found = jobs(parts)
     first = [name for name in found if name.startswith("poll:")]
-    order = ["resume", *first, "dispatch", "status", "overdue", "housekeeping"]
-    return {name: run_job(parts, name, found[name][1]) for name in order}
+    order = ["resume", *first, "handover", "dispatch", "status", "overdue", "housekeeping"]
+    return {name: run_job(parts, name, found[name][1]) for name in order if name in found}
 
 
 class Service:
@@ -95,6 +99,7 @@ class Service:
         from apscheduler.schedulers.background import BackgroundScheduler
         from apscheduler.triggers.interval import IntervalTrigger
 
+        self._parts.stopping.clear()
         found = jobs(self._parts)
         pools = {_pool(name): ThreadPoolExecutor(1) for name in found}
         self._scheduler = BackgroundScheduler(timezone="UTC", executors={"default": ThreadPoolExecutor(1), **pools})
@@ -119,16 +124,34 @@ class Service:
             self._scheduler.modify_job(name, next_run_time=_soon(self._parts))
 
     def stop(self) -> bool:
-        """No new runs; calls in flight get their time. True when all ended; rows of the rest become *unknown* later."""
+        """Begin no new work; calls in flight get their time, then they are broken off and their rows are *unknown*.
+
+        True when all work ended. It takes at most ``stop_calls_within_s`` and a second.
+        """
         if self._scheduler is None:
             return True
+        self._parts.stopping.set()
         self._scheduler.pause()
         ender = threading.Thread(target=self._scheduler.shutdown, kwargs={"wait": True}, daemon=True)
         ender.start()
         ender.join(self._parts.settings.worker.stop_calls_within_s)
+        if ender.is_alive():
+            for road in self._parts.roads.values():
+                road.close()
+            ender.join(BROKEN_OFF_WITHIN_S)
+            self._give_up()
         ended = not ender.is_alive()
+        self._scheduler = None
+        if ended:
+            self._parts.stopping.clear()
         self._parts.log.info("stopped", extra={"clean": ended})
         return ended
+
+    def _give_up(self) -> None:
+        try:
+            dispatch.give_up_claims(self._parts)
+        except AdapterError as error:  # then the claims run out, and the next start finds the rows
+            self._parts.log.error("claims not given up", extra={"code": error.code})
 
     def wait(self) -> None:
         """Until a signal asks to stop."""
@@ -157,7 +180,7 @@ def run(parts: Parts) -> None:
     service.start()
     service.wait()
     if not service.stop():
-        # A call outlasted its time. Its row stays *sending*; the next start finds it unknown and waits for proof (P2).
+        # A thread hangs outside of any call. Rows it was sending are unknown by now and wait for proof (P2).
         parts.log.warning("stopped with calls in flight")
         parts.store.close()
         os._exit(0)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from adapter.config import TenantSettings
+from adapter.flow.identity import written_id
 from adapter.flow.parts import NORWAY, Parts
 from adapter.flow.processes import agreement_of
 from adapter.model.document import Built, Facts
@@ -28,7 +29,7 @@ def known_outbound(parts: Parts, tenant: TenantSettings, receiver: RegisterEntry
 
     def known_documents(document_id: str) -> bool:
         with parts.store.reading() as db:
-            return outbox.knows_document(db, tenant.name, document_id)
+            return outbox.knows_document(db, tenant.name, written_id(document_id) or "")
 
     return {
         "earlier_content": earlier_content,

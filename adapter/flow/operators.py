@@ -106,7 +106,7 @@ def requeue(parts: Parts, any_id: str, *, reason: str) -> list[str]:
                 outbox.set_columns(db, row["id"], due_at=now, resends=0)
                 journal.note(db, row, at=now, kind="requeued", detail={"reason": reason})
             else:
-                columns: dict[str, Any] = {"due_at": now, "attempts": 0}
+                columns: dict[str, Any] = {"due_at": now, "queued_at": now, "attempts": 0}
                 journal.move(db, row, at=now, kind="requeued", leg=Leg.QUEUED, detail={"reason": reason}, **columns)
         moved.append(row["id"])
     if not moved:

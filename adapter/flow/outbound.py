@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from adapter import documents, shapes, xmlio
 from adapter.config import TenantSettings
-from adapter.errors import ConflictError, RefusedError
+from adapter.errors import ConflictError, InputError, RefusedError
 from adapter.flow.check import CheckContext, Checked, check_document
+from adapter.flow.identity import columns_of
 from adapter.flow.knowledge import content_of, is_specialist, known_outbound
 from adapter.flow.parts import HOUR_US, Parts, limit_for, urgency_of
 from adapter.flow.processes import agreement_of, process_of, refuse_type, wire_names
@@ -98,7 +99,7 @@ def prepare(parts: Parts, message: OutgoingMessage) -> Prepared:
     )
 
 
-def submit_document(parts: Parts, document: bytes, *, key: str | None = None) -> str:
+def submit_document(parts: Parts, document: bytes, *, key: str | None = None, tenant: str | None = None) -> str:
     """Take a finished document (signed by the EHR or not) and send it byte for byte (P14).
 
     Sender, receivers and process are read from it; a broken signature or a blocking finding raises RefusedError.
@@ -109,53 +110,53 @@ def submit_document(parts: Parts, document: bytes, *, key: str | None = None) ->
     if facts is None or facts.sender is None or facts.receiver is None:
         refuse_blocking(checked)
         raise RefusedError("sender and receiver cannot be read from the document", checked.findings)
-    tenant = parts.tenant_of(address_of(facts.sender))
+    owner = parts.tenant_of(address_of(facts.sender))
+    if tenant is not None and tenant != owner.name:
+        raise InputError("the sender belongs to another tenant", code="P23.TENANT", where="sender")
     earlier = _earlier(parts, address_of(facts.sender), key, digest)
     if earlier is not None:
         return earlier
     book = parts.book()
     receivers = tuple(book.find(address_of(party)) for party in (facts.receiver, *facts.copies))
-    context = CheckContext(rules=_rules(parts, tenant, receivers[0], **known_outbound(parts, tenant, receivers[0])))
-    refuse_blocking(check_document(document, context, at=parts.now()))
+    context = CheckContext(rules=_rules(parts, owner, receivers[0], **known_outbound(parts, owner, receivers[0])))
+    judged = check_document(document, context, at=parts.now())
+    refuse_blocking(judged)
     for receiver in receivers:
         refuse_type(facts.msg_type or "", facts.version, receiver)
-    agreement = agreement_of(receivers[0])
-    process = process_of(facts.msg_type or "", facts.theme, agreement)
-    wants = process.signing if agreement.sign is None else (Signing.COMPANY if agreement.sign else Signing.NONE)
-    if wants is not Signing.NONE and facts.signatures == 0:
-        raise RefusedError("this process wants a signed document", code="P14.SIGNATURE", cure="sign it first")
+    process = process_of(facts.msg_type or "", facts.theme, agreement_of(receivers[0]))
+    _refuse_signer(judged, process, receivers[0])
     ready = Prepared(
         document=document,
         facts=facts,
         receivers=receivers,
         process=process,
-        tenant=tenant,
+        tenant=owner,
         foreign=True,
         content_digest=content_of(facts, None, receivers[0]),
     )
     return store(parts, ready, key=key, input_digest=digest)
 
 
+def _refuse_signer(judged: Checked, process: Process, receiver: RegisterEntry) -> None:
+    """A finished document has the signature that its process wants, by the kind of owner that it wants (P14)."""
+    agreed = agreement_of(receiver).sign
+    person = process.signing is Signing.PERSON
+    wanted = person or (process.signing is not Signing.NONE if agreed is None else agreed)
+    if wanted and judged.trust is None:
+        raise RefusedError("this process wants a signed document", code="P14.SIGNATURE", cure="sign it first")
+    if person and judged.trust is not None and not judged.trust.is_person:
+        raise RefusedError("a company has signed where a person must", code="P14.OWNER", cure="let a person sign it")
+
+
 def store(parts: Parts, ready: Prepared, *, key: str | None, input_digest: str) -> str:
     """Message, bytes, one row per receiver and the first events in one transaction (P1); gives the message id."""
     facts, at = ready.facts, parts.store.now_us()
-    conversation = facts.conversation.conversation if facts.conversation else None
+    sender = address_of(facts.sender) if facts.sender else None
     columns = {
-        "msg_id": (facts.msg_id or "").lower(),
-        "msg_type": facts.msg_type,
-        "kind": facts.kind,
-        "namespace": facts.namespace,
-        "sender": address_of(facts.sender) if facts.sender else None,
-        "gen_date": facts.gen_date,
-        "priority": facts.priority,
-        "document_id": facts.document_id,
-        "service_type": facts.service_type,
-        "parent": facts.conversation.parent.lower() if facts.conversation else None,
-        "conversation": conversation.lower() if conversation else None,
+        **columns_of(facts, sender),
         "digest": ready.content_digest,
         "submit_key": key,
         "input_digest": input_digest,
-        "is_test": facts.processing_status in ("T", "D"),
     }
     limit = limit_for(parts.settings, facts.msg_type, facts.priority)
     rows = [
@@ -166,7 +167,7 @@ def store(parts: Parts, ready: Prepared, *, key: str | None, input_digest: str) 
             is_copy=index > 0,
             urgency=urgency_of(facts.priority),
             # P5: rows of one document or conversation go out in submit order.
-            lane=facts.document_id or conversation or facts.msg_id,
+            lane=columns["document_id"] or columns["conversation"] or columns["msg_id"],
             overrides=wire_names(ready.process, agreement_of(receiver)) or None,
             overdue_at=at + round(min(limit.transport_h, limit.apprec_h) * HOUR_US),
         )
@@ -179,7 +180,7 @@ def store(parts: Parts, ready: Prepared, *, key: str | None, input_digest: str) 
         if found is not None:
             return _same(found, input_digest)
         if ready.foreign:
-            outbox.refuse_second_msg_id(db, ready.tenant.name, facts.msg_id or "")
+            outbox.refuse_second_msg_id(db, ready.tenant.name, str(columns["msg_id"]))
         outbox.add(db, new, rows, at=at)
     parts.log.info("submitted", extra={"message_id": new.id, "msg_type": facts.msg_type, "receivers": len(rows)})
     return new.id

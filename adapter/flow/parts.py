@@ -59,6 +59,7 @@ class Parts:
     stopping: threading.Event = field(default_factory=threading.Event)  # set: finish the call under way, begin no other
     left_alone: set[tuple[str, int]] = field(default_factory=set)  # (server id, receiver) of another system's (P12)
     handover: Callable[[Any], Any] | None = None  # a consumer in this process (P7)
+    problems: Callable[[], Mapping[str, str]] = dict  # name -> code of what was renewed and cannot be used (P27)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("adapter.flow"))
 
     def local_now(self) -> datetime:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from adapter.config import OverdueLimit
 from adapter.errors import AdapterError, StoreError
-from adapter.flow.alarms import all_clear, raise_alarm
+from adapter.flow.alarms import all_clear, open_names, raise_alarm
 from adapter.flow.clocks import clock_of
 from adapter.flow.handover import auto_sort
 from adapter.flow.parts import HOUR_US, Parts, limit_for
@@ -131,6 +131,16 @@ def keep_house(parts: Parts) -> int:
     before = to_us(parts.now() - timedelta(days=days))
     with parts.store.transaction() as db:
         return queries.drop_old_bytes(db, before=before, at=parts.store.now_us())
+
+
+def tell_problems(parts: Parts) -> None:
+    """New key files and address books that cannot be used while the old ones serve on (P27)."""
+    found = parts.problems()
+    for name, code in found.items():
+        raise_alarm(parts, f"renewal:{name}", f"a new {name} cannot be used and the old one serves on: {code}")
+    for incident in sorted(open_names(parts)):
+        if incident.startswith("renewal:") and incident.removeprefix("renewal:") not in found:
+            all_clear(parts, incident)
 
 
 def close_incidents(parts: Parts) -> None:

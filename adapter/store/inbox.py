@@ -153,6 +153,13 @@ def lease_accepted(
     return rows
 
 
+def held_by(db: sa.Connection, tenant: str, consumer: str) -> list[Row]:
+    """Accepted rows that this consumer took last, be the lease over or not."""
+    query = sa.select(delivery).where(delivery.c.step == Step.ACCEPTED.value, delivery.c.tenant == tenant)
+    query = query.where(delivery.c.lease_by.startswith(f"{consumer}:", autoescape=True)).order_by(delivery.c.seq)
+    return [dict(row) for row in db.execute(query).mappings()]
+
+
 def find_leased(db: sa.Connection, holder: str) -> Row | None:
     """The row that this token holds, or held last."""
     row_id = holder.rpartition(":")[2]  # the token ends with the row's id, which has an index

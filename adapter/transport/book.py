@@ -48,6 +48,11 @@ class LiveBook:
             assert self._held is not None
             return self._held
 
+    def check(self) -> None:
+        """Read the file, asking nobody; raises SettingsError for a broken one or another environment's (P22)."""
+        with self._lock:
+            self._reread()
+
     def _reread(self) -> None:
         try:
             stat = self._path.stat()
