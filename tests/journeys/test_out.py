@@ -337,6 +337,19 @@ def test_p26_requeue_refuses_what_was_answered_and_takes_what_was_refused(make_r
         rig.adapter.requeue(sent, "again")
 
 
+def test_p26_a_requeued_message_has_its_whole_time_again(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.world.script(place.GRANLI_FRISKLIV, "transport reject")
+    sent = rig.send(referral())
+    rig.rounds(2)
+    rig.advance(hours=80)
+    rig.world.script(place.GRANLI_FRISKLIV, "apprec ok")
+    rig.world.set_faults({POST: [("429", [1, 2])]})
+    rig.adapter.requeue(sent, "their mailbox is mended")
+    rig.rounds(4)
+    assert rig.state(sent) == [("confirmed", "accepted")]
+
+
 def test_p26_settle_takes_a_row_off_the_list_and_keeps_who_and_why(rig: Rig) -> None:
     rig.world.script(place.GRANLI_FRISKLIV, "apprec rejected E21")
     sent = rig.send(referral())

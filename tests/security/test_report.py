@@ -99,4 +99,4 @@ def test_p21_signxml_does_not_log_documents(company: SigningKey, caplog: pytest.
     with caplog.at_level(logging.DEBUG):
         oracle.second_opinion(document(company, content=b"<m><a>Kanarifugl</a></m>"), company.certificate)
     assert "Kanarifugl" not in caplog.text
-    assert logging.getLogger("signxml").level == logging.INFO
+    assert logging.getLogger("signxml").level >= logging.INFO
