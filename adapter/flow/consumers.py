@@ -18,7 +18,7 @@ from adapter.flow.alarms import all_clear, raise_alarm
 from adapter.flow.handover import Decision, Taken
 from adapter.flow.parts import Parts
 from adapter.model.delivery import Step
-from adapter.store import inbox, outbox
+from adapter.store import inbox, journal, outbox
 from adapter.store.statements import Row
 
 FOLDER, CALLBACK = "folder", "callback"
@@ -133,7 +133,7 @@ def _read_word(parts: Parts, row: Row, folder: Path) -> int:
         codes = [code for code in re.split(r"[\s,;]+", files["reject"].read_text("utf-8", "replace")) if code]
     if len(said) > 1 or not _confirm(parts, row["id"], row["lease_by"], said[0], codes):
         if len(said) > 1:
-            raise_alarm(parts, f"word:{row['id']}", "the folder holds two different words on a message")
+            _refuse_word(parts, row["id"], "P7.TWO_WORDS")
         return 0
     _clear(folder, row["message_id"])
     return 1
@@ -146,10 +146,18 @@ def _confirm(parts: Parts, delivery_id: str, token: str, decision: Decision, cod
             raise InputError(f"a decision is one of: {', '.join(WORDS)}", where="decision")
         handover.confirm(parts, token, decision, codes)
     except (InputError, StateError) as error:
-        raise_alarm(parts, f"word:{delivery_id}", f"a consumer's word cannot be taken: {error.code}")
+        _refuse_word(parts, delivery_id, error.code)
         return False
     all_clear(parts, f"word:{delivery_id}")
     return True
+
+
+def _refuse_word(parts: Parts, delivery_id: str, code: str) -> None:
+    with parts.store.transaction() as db:
+        row = outbox.find_delivery(db, delivery_id)
+        if row is not None and row["attention"] is None:
+            journal.flag(db, row, handover.WORD_REFUSED, at=parts.store.now_us(), detail={"code": code})
+    raise_alarm(parts, f"word:{delivery_id}", f"a consumer's word cannot be taken: {code}")
 
 
 def _is_over(parts: Parts, message_id: str) -> bool:

@@ -29,6 +29,8 @@ from adapter.validation.reject_codes import legal_reject_codes
 
 Decision = Literal["accept", "reject", "sorting"]
 SYSTEM_8221 = "8221"
+WORD_REFUSED = "word refused"
+OVER_WHEN_CONFIRMED = ("handover overdue", "late", "cannot be handed over", WORD_REFUSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -181,7 +183,7 @@ def _close(
         journal.move(db, row, at=now, kind=step.value, step=step, detail=detail, overdue_at=None, lease_until=None)
         if rejected:
             outbox.set_columns(db, row["id"], errors=journal.write_errors(verdict.errors))
-        if row["attention"] in ("handover overdue", "late", "cannot be handed over"):
+        if row["attention"] in OVER_WHEN_CONFIRMED:
             journal.clear_flag(db, row, at=now, why="confirmed")
         if flagged is not None:
             journal.flag(db, row, flagged, at=now)

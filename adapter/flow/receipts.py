@@ -158,6 +158,7 @@ def apply_receipt(
     if never_left or not allowed(old, new):
         journal.note(db, row, at=at, kind="unasked receipt", detail=detail)
         if never_left:
+            journal.flag(db, row, "unasked receipt", at=at)
             alarms.append((f"unasked:{row['id']}", "an AppRec came for a message that was never sent (P4)"))
         return "unasked receipt"
     _move_by_receipt(db, row, new, at, detail)

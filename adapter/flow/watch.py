@@ -42,6 +42,7 @@ def _look_later(parts: Parts, row: Row, error: AdapterError) -> None:
         return  # it was moved meanwhile; if its clock still runs, the next round looks at it as it is then
     with parts.store.transaction() as db:
         outbox.set_columns(db, row["id"], overdue_at=parts.store.now_us() + HOUR_US)
+        journal.flag(db, row, "clock", at=parts.store.now_us(), detail={"code": error.code})
     raise_alarm(parts, f"clock:{row['id']}", f"a message whose time has come cannot be treated: {error.code}")
 
 
