@@ -162,7 +162,7 @@ class Adapter:
 
     def run_once(self) -> dict[str, Any]:
         """One round: fetch, answer, send, follow up."""
-        from adapter import worker
+        import adapter.worker as worker
 
         return worker.run_once(self.parts)
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from adapter import shapes
+import adapter.shapes as shapes
 from adapter.errors import InputError, SettingsError
 
 

@@ -75,7 +75,7 @@ class Shared:
 
     def start_logs(self, level: str | None = None) -> None:
         """Logs go to stderr; only commands that do work of their own start them."""
-        from adapter import logs
+        import adapter.logs as logs
 
         form = self.log or ("text" if sys.stderr.isatty() else "json")
         logs.configure(form=form, level=(level or self.level).upper())

@@ -99,7 +99,7 @@ def _head(
 
 def _checked(message: OutgoingMessage, head: Head, receiver: RegisterEntry, at: datetime) -> bytes:
     """The document's bytes; raises RefusedError with its findings when it may not be sent."""
-    from adapter import xmlio
+    import adapter.xmlio as xmlio
     from adapter.documents import build_document
     from adapter.errors import RefusedError, Severity
     from adapter.flow.check import CheckContext, check_document

@@ -100,7 +100,7 @@ def codes_of(errors: object) -> list[str]:
 
 def receiver_of(document: bytes, ours: list[int]) -> int:
     """Whose inbox a document belongs into: its own receiver, of ours where ``ours`` names somebody."""
-    from adapter import xmlio
+    import adapter.xmlio as xmlio
     from adapter.documents import read_facts, unwrap
     from adapter.errors import AdapterError
     from adapter.identifiers import read_her_id

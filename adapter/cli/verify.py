@@ -61,7 +61,7 @@ def verify(
 def _verified(
     file: str, content: bytes, roots: Sequence[Certificate], at: datetime, allow_sha1: bool
 ) -> dict[str, object]:
-    from adapter import xmlio
+    import adapter.xmlio as xmlio
     from adapter.documents import read_facts, unwrap
     from adapter.errors import UnreadableError, UnsupportedError
     from adapter.flow.check import read_time
@@ -79,7 +79,7 @@ def _verified(
 
 def _ask_signxml(record: dict[str, object], content: bytes, allow_sha1: bool) -> None:
     """Add a finding that tells whether signxml agrees."""
-    from adapter import xmlio
+    import adapter.xmlio as xmlio
     from adapter.documents import unwrap
     from adapter.errors import Finding, Severity
     from adapter.security.oracle import second_opinion

@@ -6,7 +6,7 @@ Values stay as they were written: dates as text, unknown codes with their names.
 
 from __future__ import annotations
 
-from adapter import shapes
+import adapter.shapes as shapes
 from adapter.codes import Coded
 from adapter.documents import names
 from adapter.documents.reading import child, coded, local_name, namespace_of, value

@@ -29,6 +29,7 @@ _MAIL_ONLY = ("From", "To", "Received", "Date", "Message-ID", "Delivered-To", "R
 _XML_TYPES = ("text/xml", "application/xml", "application/soap+xml")
 _LONGEST_DELIMITER_TAIL = 256
 _CANDIDATES = 1_000
+_BLOCK = 262_144  # small enough for the processor cache: twice as fast as the whole
 _BLANKS = b" \t\r\n"
 
 
@@ -235,11 +236,21 @@ def _from_base64(raw: memoryview, limits: MimeLimits) -> bytes:
     """Strict but for blanks and line ends: what a lenient reader would skip is refused."""
     if len(raw) * 3 // 4 > limits.decoded_bytes + 65_536 + len(raw) // 20:
         raise UnreadableError(f"a part is larger than {limits.decoded_bytes} bytes", code="MIME.SIZE")
-    compact = bytes(raw).translate(None, _BLANKS)
+    pieces: list[bytes] = []
+    rest, padded = b"", False
     try:
-        out: bytes = pybase64.b64decode(compact, validate=True)
+        for at in range(0, len(raw), _BLOCK):
+            compact = rest + bytes(raw[at : at + _BLOCK]).translate(None, _BLANKS)
+            whole = len(compact) - len(compact) % 4
+            if padded and compact:
+                raise ValueError("more after the padding")
+            pieces.append(pybase64.b64decode(compact[:whole], validate=True))
+            rest, padded = compact[whole:], compact.endswith(b"=", 0, whole)
+        if rest:
+            raise ValueError("not whole groups of four")
     except (binascii.Error, ValueError):
         raise UnreadableError("the base64 of a part is broken", code="MIME.BASE64") from None
+    out = b"".join(pieces)
     if len(out) > limits.decoded_bytes:
         raise UnreadableError(f"a part is larger than {limits.decoded_bytes} bytes", code="MIME.SIZE")
     return out

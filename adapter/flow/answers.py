@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from adapter import documents, xmlio
+import adapter.documents as documents
+import adapter.xmlio as xmlio
 from adapter.errors import RefusedError, UnsupportedError
 from adapter.flow.identity import her_id_of, written_id
 from adapter.flow.parts import HOUR_US, Parts

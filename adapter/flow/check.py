@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapter import xmlio
+import adapter.xmlio as xmlio
 from adapter.documents import read_facts, unwrap
 from adapter.errors import Finding, Severity, SignatureError, UnreadableError, UnsupportedError
 from adapter.model.document import Facts

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from adapter import documents, xmlio
+import adapter.documents as documents
+import adapter.xmlio as xmlio
 from adapter.config import TenantSettings
 from adapter.errors import (
     AccessError,

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from adapter import documents, xmlio
+import adapter.documents as documents
+import adapter.xmlio as xmlio
 from adapter.codes import Coded
 from adapter.errors import AdapterError, InputError, NotFoundError, SignatureError, StateError, UnsupportedError
 from adapter.flow.alarms import raise_alarm

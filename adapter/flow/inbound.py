@@ -12,7 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from adapter import documents, xmlio
+import adapter.documents as documents
+import adapter.xmlio as xmlio
 from adapter.errors import AdapterError, Fault, Severity, StateError, UnreadableError, UnsupportedError
 from adapter.flow.alarms import all_clear, raise_alarm
 from adapter.flow.answers import address_for, build_answer, queue_answer

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adapter import documents, shapes, xmlio
+import adapter.documents as documents
+import adapter.shapes as shapes
+import adapter.xmlio as xmlio
 from adapter.config import TenantSettings
 from adapter.errors import ConflictError, InputError, RefusedError
 from adapter.flow.check import CheckContext, Checked, check_document

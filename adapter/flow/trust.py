@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from adapter import documents, xmlio
+import adapter.documents as documents
+import adapter.xmlio as xmlio
 from adapter.errors import RefusedError
 from adapter.flow.check import CheckContext, Checked
 from adapter.flow.parts import HOUR_US, Parts

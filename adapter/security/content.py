@@ -14,7 +14,7 @@ from typing import Any
 import pybase64
 from lxml import etree
 
-from adapter import xmlio
+import adapter.xmlio as xmlio
 
 Element = etree._Element
 Text = bytes | memoryview

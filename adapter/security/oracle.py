@@ -17,7 +17,7 @@ from signxml.algorithms import CanonicalizationMethod, DigestAlgorithm, Signatur
 from signxml.exceptions import SignXMLException
 from signxml.verifier import SignatureConfiguration, XMLVerifier
 
-from adapter import xmlio
+import adapter.xmlio as xmlio
 
 _XML = "{http://www.w3.org/XML/1998/namespace}"
 logging.getLogger("signxml").setLevel(logging.INFO)

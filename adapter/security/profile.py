@@ -16,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from lxml import etree
 
-from adapter import xmlio
+import adapter.xmlio as xmlio
 from adapter.errors import SignatureError, UnreadableError
 from adapter.security import content
 

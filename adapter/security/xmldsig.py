@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
 
-from adapter import xmlio
+import adapter.xmlio as xmlio
 from adapter.errors import Finding, InputError, Severity, SignatureError
 from adapter.security import content
 from adapter.security.keys import MAX_KEY_BITS, MIN_KEY_BITS, Signer

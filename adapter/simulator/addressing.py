@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
-from adapter import xmlio
+import adapter.xmlio as xmlio
 from adapter.errors import UnreadableError
 
 MSGHEAD = "http://www.kith.no/xmlstds/msghead/2006-05-24"

@@ -13,7 +13,7 @@ from typing import Any
 
 from lxml import etree
 
-from adapter import xmlio
+import adapter.xmlio as xmlio
 from adapter.codes import Coded, oid
 from adapter.simulator.addressing import APPREC, MSGHEAD, Envelope, child, children, local, text
 

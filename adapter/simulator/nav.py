@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from adapter import xmlio
+import adapter.xmlio as xmlio
 from adapter.codes import Coded
 from adapter.errors import IdentifierError, InputError, SignatureError, UnreadableError
 from adapter.identifiers import read_national_id

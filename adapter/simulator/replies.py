@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adapter import xmlio
+import adapter.xmlio as xmlio
 from adapter.codes import Coded
 from adapter.simulator.addressing import child, read_envelope, text
 from adapter.simulator.answers import DIALOG_10, DIALOG_11, Letter, write_letter

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapter import shapes
+import adapter.shapes as shapes
 from adapter.config import Environment
 from adapter.errors import InputError, SettingsError
 from adapter.identifiers import read_her_id, read_hpr_number
