@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -312,6 +312,55 @@ def without(root: Element, tag: str) -> Iterator[None]:
                 root.text = text
             else:
                 before.tail = text
+
+
+LARGE = 65_536  # characters; below this taking a text out costs more than it saves
+_LAST_LINE = 65_535  # lxml can set no later one
+
+
+@contextmanager
+def texts_out(root: Element, instead: Callable[[int, str], str | None]) -> Iterator[list[str]]:
+    """While it lasts, short texts stand for the long ones of Base64Containers; yields the long ones in order.
+
+    ``instead(number, text)`` gives the short text, None to leave a long one where it is. Containers about which
+    anything is unusual are left too. Afterwards the tree is as it was, with the same elements.
+    """
+    texts: list[str] = []
+    moved: list[tuple[Element, Element]] = []
+    try:
+        for box in list(root.iter(BASE64_CONTAINER)):
+            text = "" if len(box) or box.attrib else box.text or ""
+            short = instead(len(moved), text) if len(text) >= LARGE else None
+            twin = _twin(box) if short is not None else None
+            if twin is None:
+                continue
+            twin.text = short
+            texts.append(text)
+            _swap(box, twin)
+            moved.append((box, twin))
+        yield texts
+    finally:
+        for box, twin in moved:
+            _swap(twin, box)
+
+
+def _twin(box: Element) -> Element | None:
+    """An empty element that C14N and schemas take for ``box``; None where its namespaces are unusual."""
+    above = box.getparent()
+    if above is None or (None in above.nsmap and None not in box.nsmap):
+        return None
+    nsmap: Any = {prefix: uri for prefix, uri in box.nsmap.items() if prefix != "xml"}
+    if len(set(nsmap.values())) < len(nsmap):
+        return None  # lxml would merge two prefixes of one namespace when the element moves
+    twin = etree.Element(box.tag, nsmap=nsmap)
+    twin.tail, twin.sourceline = box.tail, min(box.sourceline or 0, _LAST_LINE)
+    return twin
+
+
+def _swap(old: Element, new: Element) -> None:
+    above = old.getparent()
+    if above is not None:
+        above.replace(old, new)
 
 
 def cut(element: Element) -> None:

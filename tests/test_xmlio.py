@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -322,3 +323,31 @@ def test_no_other_module_parses_xml() -> None:
         if call in file.read_text("utf-8")
     ]
     assert found == []
+
+
+def _boxes(root: etree._Element) -> list[str | None]:
+    return [box.text for box in root.iter(xmlio.BASE64_CONTAINER)]
+
+
+def test_long_texts_are_out_for_as_long_as_the_block_lasts_even_when_it_fails() -> None:
+    long = "QUJD" * 20_000
+    box = f"{B64.decode()}{long}</b:Base64Container>\n t"
+    odd = box.replace("<b:Base64Container ", '<b:Base64Container x="1" ', 1)
+    root = xmlio.parse(f"<m>\n\n{box}<n>{odd}</n>{box}{box.replace(long, 'QUJD')}</m>".encode())
+    before, lines = xmlio.canonical(root), [box.sourceline for box in root.iter(xmlio.BASE64_CONTAINER)]
+    with suppress(KeyError), xmlio.texts_out(root, lambda number, _: str(number)) as texts:
+        assert texts == [long, long]
+        assert _boxes(root) == ["0", long, "1", "QUJD"]
+        assert [box.sourceline for box in root.iter(xmlio.BASE64_CONTAINER)] == lines
+        raise KeyError
+    assert xmlio.canonical(root) == before
+    with xmlio.texts_out(root, lambda number, _: None if number == 0 else "x") as texts:
+        assert texts == []
+
+
+def test_a_text_far_down_keeps_a_line_that_lxml_can_hold() -> None:
+    root = xmlio.parse(b"<m>" + b"\n" * 70_000 + B64 + b"QUJD" * 20_000 + b"</b:Base64Container></m>")
+    before = xmlio.canonical(root)
+    with xmlio.texts_out(root, lambda number, _: str(number)) as texts:
+        assert len(texts) == 1
+    assert xmlio.canonical(root) == before

@@ -42,7 +42,6 @@ def _facts(document: Element | None, ns: str, path: str) -> AttachmentFacts:
         mime_type=text(document, ns, "MimeType"),
         description=text(document, ns, "Description"),
         path=f"{path}/Content/Base64Container" if container is not None else path,
-        base64_chars=len(container.text or "") if container is not None else 0,
         element=container,
     )
 

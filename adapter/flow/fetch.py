@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 import adapter.documents as documents
@@ -22,6 +21,7 @@ from adapter.flow.dispatch import access_works, pause_for
 from adapter.flow.identity import written_id
 from adapter.flow.parts import Parts
 from adapter.model.wire import InboxItem, Road
+from adapter.security import content
 from adapter.store import inbox, queries
 from adapter.store.statements import Row
 
@@ -225,4 +225,4 @@ def content_digest(root: xmlio.Element) -> str:
     """SHA-256 of the canonical document without ds:Signature: the same message signed anew is the same message (P3)."""
     whole = root if root.getparent() is None else xmlio.reroot(root)
     with xmlio.without(whole, "{http://www.w3.org/2000/09/xmldsig#}Signature"):
-        return hashlib.sha256(xmlio.canonical(whole)).hexdigest()
+        return content.digest(whole, "sha256").hex()

@@ -42,8 +42,12 @@ class AttachmentFacts:
     mime_type: str | None
     description: str | None
     path: str
-    base64_chars: int
     element: _Element | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def base64_chars(self) -> int:
+        """The length of the base64 text; asking costs a walk through it."""
+        return len(self.element.text or "") if self.element is not None else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

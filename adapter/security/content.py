@@ -7,9 +7,7 @@ are set aside while the rest is canonicalised, and hashed where they belong.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import pybase64
 from lxml import etree
@@ -19,8 +17,8 @@ import adapter.xmlio as xmlio
 Element = etree._Element
 Text = bytes | memoryview
 
-LARGE = 65_536  # characters; below this setting a text aside costs more than it saves
-_STEP = 1 << 20
+LARGE = xmlio.LARGE
+_STEP = 1 << 17  # small enough for the processor's cache
 _CONTAINER = etree.QName(xmlio.BASE64_CONTAINER).localname.encode()
 
 
@@ -117,7 +115,7 @@ def digest(root: Element, algorithm: str) -> bytes:
     if next(root.iter(xmlio.BASE64_CONTAINER), None) is None:
         hasher.update(xmlio.canonical(root))
         return hasher.digest()
-    with _boxes_out(root) as texts:
+    with xmlio.texts_out(root, _instead) as texts:
         octets = xmlio.canonical(root)
     try:
         parts = cut(octets, markers_for(texts))
@@ -132,42 +130,7 @@ def digest(root: Element, algorithm: str) -> bytes:
     return hasher.digest()
 
 
-@contextmanager
-def _boxes_out(root: Element) -> Iterator[list[str]]:
-    """While it lasts, markers stand in for the Base64Containers with long texts; yields these texts in order."""
-    texts: list[str] = []
-    moved: list[tuple[Element, Element]] = []
-    try:
-        for box in list(root.iter(xmlio.BASE64_CONTAINER)):
-            stand_in = _stand_in(box)
-            if stand_in is None:
-                continue
-            texts.append(box.text or "")
-            stand_in.text = _marker(len(moved))
-            _swap(box, stand_in)
-            moved.append((box, stand_in))
-        yield texts
-    finally:
-        for box, stand_in in moved:
-            _swap(stand_in, box)
-
-
-def _stand_in(box: Element) -> Element | None:
-    """An empty element that C14N writes like ``box``; None when the text is short or anything about it is unusual."""
-    text, above = box.text or "", box.getparent()
-    if len(text) < LARGE or len(box) or box.attrib or above is None or not text.isascii():
-        return None
-    if any(character in text for character in "&<>\r") or (None in above.nsmap and None not in box.nsmap):
-        return None
-    nsmap: Any = {prefix: uri for prefix, uri in box.nsmap.items() if prefix != "xml"}
-    if len(set(nsmap.values())) < len(nsmap):
-        return None  # lxml would merge two prefixes of one namespace when the element moves
-    stand_in = etree.Element(box.tag, nsmap=nsmap)
-    stand_in.tail = box.tail
-    return stand_in
-
-
-def _swap(old: Element, new: Element) -> None:
-    above = old.getparent()
-    if above is not None:
-        above.replace(old, new)
+def _instead(number: int, text: str) -> str | None:
+    """The marker for a text that C14N writes as it is; None for any other."""
+    plain = text.isascii() and not any(character in text for character in "&<>\r")
+    return _marker(number) if plain else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import sys
 import time
 import tracemalloc
@@ -12,7 +13,7 @@ import pytest
 from adapter.documents import read_facts
 from adapter.model.attachment_formats import matches_magic
 from adapter.validation.attachment_policy import COMMON, allowed_formats, normal
-from adapter.validation.base64_text import beginning, is_base64, raw_size
+from adapter.validation.base64_text import beginning, is_base64, last_group, raw_size
 from adapter.validation.rulebook import check_rules
 from adapter.validation.subject import RuleContext
 from adapter.xmlio import parse
@@ -149,3 +150,22 @@ def test_a_large_attachment_is_not_copied_more_than_once_and_costs_little() -> N
     started = time.process_time()
     check_rules(root, facts, [], RuleContext())
     assert time.process_time() - started < 0.25
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 65_532, 65_535, 65_536, 65_537, 65_540, 131_072])
+def test_a_long_text_is_judged_by_its_last_group_as_by_all_of_it(size: int) -> None:
+    plain = base64.b64encode(bytes(range(256)) * (size // 256 + 1))[:size].decode()
+    for text in (
+        plain,
+        plain + "=",
+        plain + "==",
+        plain[:-1] + "=A" + plain[-1:],
+        plain[: size // 2] + "-" + plain,
+        "",
+    ):
+        for written in (text, f" {text}\n", "\r\n".join(text[at : at + 76] for at in range(0, len(text), 76))):
+            group = last_group(written)
+            assert is_base64(written) is (group is not None)
+            assert group is None or (len(group) == 4 and "".join(written.split()).endswith(group))
+            joined = "".join(written.split())
+            assert is_base64(written) is bool(re.fullmatch("[A-Za-z0-9+/]+={0,2}", joined) and len(joined) % 4 == 0)

@@ -16,7 +16,7 @@ import adapter
 from adapter.errors import SettingsError
 from adapter.validation import schema
 from adapter.validation.schema import XS, SchemaSet, check_schema, read_source, schema_root, schema_set
-from adapter.xmlio import Element, compile_schema, parse, splice
+from adapter.xmlio import Element, canonical, compile_schema, parse, splice
 from tests.validation.schema_samples import attachment, dialogue, dialogue_root, every_kind, msghead
 
 KINDS = every_kind()
@@ -393,3 +393,41 @@ def test_compiling_reads_nothing_but_the_documents_given(tmp_path: Path) -> None
     )
     with pytest.raises((ValueError, etree.XMLSchemaParseError)):
         compile_schema({"urn:a": text.encode()})
+
+
+# -- long attachments are judged by a short text in their place
+
+_LONG = "QUJD" * 20_000
+
+
+@pytest.mark.parametrize("wrong", ["*", "=", "A", "\u00e5", "&amp;", " ", "==="])
+@pytest.mark.parametrize(("at", "in_short"), [(0, 0), (1, 1), (40_000, 4), (79_998, 6), (80_000, 8)])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_fault_anywhere_in_any_long_attachment_is_judged_as_in_a_short_one(
+    wrong: str, at: int, in_short: int, which: int
+) -> None:
+    found = []
+    for good, place in (("QUJDQUJD", in_short), (_LONG, at)):
+        texts = [good, good]
+        texts[which] = good[:place] + wrong + good[place:]
+        root = parse(msghead(dialogue(schema.DIALOG_10), more="".join(map(attachment, texts))))
+        before = canonical(root)
+        found.append(rules(root))
+        assert canonical(root) == before
+    assert found[0] == found[1]
+    if wrong in ("A", "==="):
+        assert found[1] == [("XSD.value", f"/MsgHead/Document[{which + 2}]/RefDoc/Content/Base64Container")]
+
+
+@pytest.mark.parametrize("end", ["QQ==", "QR==", "QUI=", "QUJ="])  # the unused bits must be zero
+def test_the_end_of_a_long_attachment_is_judged_as_that_of_a_short_one(end: str) -> None:
+    short, long = (parse(msghead(dialogue(schema.DIALOG_10), more=attachment(text + end))) for text in ("QUJD", _LONG))
+    assert rules(long) == rules(short)
+
+
+def test_a_long_attachment_in_the_wrong_place_is_found_where_it_is() -> None:
+    text = msghead(dialogue(schema.DIALOG_10), more=attachment(_LONG)).replace(b"<Document>", b"\n<Document>")
+    short = parse(text.replace(_LONG.encode(), b"QUJD").replace(b"<Content>", b"<Co>").replace(b"</Content>", b"</Co>"))
+    long = parse(text.replace(b"<Content>", b"<Co>").replace(b"</Content>", b"</Co>"))
+    assert rules(long) == rules(short) != []
+    assert [finding.line for finding in check_schema(long) or []] == [f.line for f in check_schema(short) or []]
