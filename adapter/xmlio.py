@@ -32,6 +32,7 @@ class Limits:
     attributes_per_tag: int = 64
     namespaces_in_scope: int = 40
     text_chars: int = 10_000_000  # outside a Base64Container
+    instructions: bool = False  # processing instructions; only where nothing signed is read
 
 
 DEFAULT_LIMITS = Limits()
@@ -184,7 +185,7 @@ def _guard_tree(root: Element, limits: Limits, size_bytes: int) -> None:
     docinfo = root.getroottree().docinfo
     if docinfo.internalDTD is not None or docinfo.externalDTD is not None:
         raise UnreadableError("a document type declaration is not accepted", code="T01.DOCTYPE")
-    instruction = _first_instruction(root)
+    instruction = None if limits.instructions else _first_instruction(root)
     if instruction is not None:
         line: Any = instruction.sourceline
         raise UnreadableError("a processing instruction is not accepted", line=line, code="T01.PI")

@@ -1,0 +1,363 @@
+"""HITS 1172 5.6–5.8 and 5.11–5.14: the envelope by itself, whatever its signature says.
+
+Every function yields failed rules with places; none raises for content. Paths name elements, never values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lxml import etree
+
+from adapter.ebxml.moments import has_zone
+from adapter.ebxml.names import (
+    ACTOR_NEXT,
+    ACTOR_NEXT_MSH,
+    ACTOR_TO_PARTY,
+    EB,
+    HER,
+    ORGANISATION_TYPES,
+    SIGNAL_SERVICE,
+    SOAP,
+    VERSION,
+    Kind,
+    Road,
+    ds,
+    eb,
+    is_message_id,
+    soap,
+)
+from adapter.ebxml.read import is_true, text_of
+from adapter.ebxml.rulebook import Act, Hit
+from adapter.ebxml.structure import check_structure, line_of
+from adapter.ebxml.versions import NATIONAL_ACTIONS, VERSIONS, fits_action
+from adapter.ebxml.words import ERROR_CODES, Envelope, Participant, read_software
+from adapter.identifiers import is_message_id as is_uuid
+from adapter.model.process import national
+from adapter.xmlio import Element
+
+_DECLARATION = re.compile(rb"^(?:\xef\xbb\xbf)?<\?xml\s[^>]{0,200}?version\s*=\s*[\"']1\.0[\"'][^>]{0,200}\?>")
+_ENCODING = re.compile(rb"encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
+_TWO_NUMBERS = re.compile(r"([0-9]{1,10})_([0-9]{1,10})(?:_[0-9A-Za-z-]{1,40})?")
+_NINE = re.compile(r"[0-9]{9}")
+_HEADER = "/Envelope/Header/MessageHeader"
+# absent, no PartyId, empty, no HER-id, several HER-ids, not digits
+_FROM_RULES, _TO_RULES = ("10", "58", "25", "60", "14", "31"), ("9", "59", "55", "61", "13", "56")
+_KNOWN_BLOCKS = frozenset(
+    eb(name) for name in ("MessageHeader", "AckRequested", "Acknowledgment", "ErrorList", "MessageOrder", "SyncReply")
+) | {ds("Signature")}
+_KNOWN_BODY = frozenset(eb(name) for name in ("Manifest", "StatusRequest", "StatusResponse")) | {soap("Fault")}
+
+
+def check_octets(octets: bytes) -> Iterator[Hit]:
+    """The XML declaration and the encoding (rules 78 and 68)."""
+    declaration = _DECLARATION.match(octets[:500])
+    if declaration is None:
+        yield Hit("78")
+        return
+    encoding = _ENCODING.search(declaration[0])
+    if encoding and encoding[1].lower() not in (b"utf-8", b"utf8", b"us-ascii"):
+        yield Hit("68", "xpointer(//)")
+
+
+def check_envelope(root: Element, envelope: Envelope, road: Road | None) -> Iterator[Hit]:
+    """All rules of the envelope that need nothing beside it; ``envelope`` is what was read from ``root``."""
+    if root.tag != soap("Envelope"):
+        yield Hit("43" if etree.QName(root).namespace in (SOAP, EB, None) else "86", "/")
+        return
+    if envelope.fault is not None:
+        yield Hit("EB22", "/Envelope/Body/Fault")
+        return
+    yield from _frame(root)
+    header, body = root.find(soap("Header")), root.find(soap("Body"))
+    block = header.find(eb("MessageHeader")) if header is not None else None
+    if header is None or block is None:
+        if header is not None:
+            speaks = any(etree.QName(one).namespace == EB for one in root.iter(etree.Element))
+            yield Hit("4" if speaks else "86", "/Envelope/Header")
+        return
+    yield from check_structure(root, envelope.kind)
+    yield from _header_blocks(header, road)
+    if body is not None:
+        yield from _body_blocks(body, envelope.kind)
+    yield from _message_header(block, envelope)
+    yield from _combinations(envelope)
+    if envelope.kind is Kind.PAYLOAD:
+        yield from _payload(header, body, envelope)
+    elif envelope.kind is Kind.ACKNOWLEDGMENT:
+        yield from _receipt(envelope)
+    elif envelope.kind is Kind.MESSAGE_ERROR:
+        yield from _report(envelope)
+    yield from _monitoring(envelope)
+    if envelope.kind is Kind.PAYLOAD and not _names_fit(envelope):
+        yield Hit("EB27", f"{_HEADER}/Service")
+
+
+def _frame(root: Element) -> Iterator[Hit]:
+    if root.find(soap("Header")) is None:
+        yield Hit("2", "/Envelope")
+    if root.find(soap("Body")) is None:
+        yield Hit("3", "/Envelope")
+
+
+def _header_blocks(header: Element, road: Road | None) -> Iterator[Hit]:
+    for block in header.iterchildren(etree.Element):
+        forbidden = block.tag == eb("SyncReply") and road is Road.SMTP
+        unknown = block.tag not in _KNOWN_BLOCKS and is_true(block.get(soap("mustUnderstand"))) is True
+        if forbidden or unknown:
+            yield Hit("100", "/Envelope/Header/*", line_of(block))
+        if block.tag == eb("MessageOrder"):
+            yield Hit("EB9", "/Envelope/Header/MessageOrder", line_of(block))
+
+
+def _body_blocks(body: Element, kind: Kind | None) -> Iterator[Hit]:
+    blocks = list(body.iterchildren(etree.Element))[:3]
+    for block in blocks:
+        if block.tag not in _KNOWN_BODY:
+            yield Hit("101", "/Envelope/Body/*", line_of(block))
+    if len(blocks) > 1:
+        yield Hit("u3", "/Envelope/Body")
+    if kind is Kind.PAYLOAD and not blocks:
+        yield Hit("EB12", "/Envelope/Body")
+
+
+def _message_header(block: Element, envelope: Envelope) -> Iterator[Hit]:
+    version, understood = block.get(eb("version")), block.get(soap("mustUnderstand"))
+    if version is None:
+        yield Hit("8", f"{_HEADER}/@version")
+    elif version.strip() != VERSION:
+        yield Hit("70", f"{_HEADER}/@version")
+    if understood is None:
+        yield Hit("7", f"{_HEADER}/@mustUnderstand")
+    elif is_true(understood) is not True:
+        yield Hit("69", f"{_HEADER}/@mustUnderstand")
+    yield from _message_data(block, envelope)
+    if envelope.cpa_id is None:
+        yield Hit("11", f"{_HEADER}/CPAId")
+    elif not _cpa_id_has_form(envelope):
+        yield Hit("12", f"{_HEADER}/CPAId")
+    if envelope.conversation_id is None:
+        yield Hit("EB17", f"{_HEADER}/ConversationId")
+    for name, side, rules in (("From", envelope.sender, _FROM_RULES), ("To", envelope.receiver, _TO_RULES)):
+        yield from _party(block.find(eb(name)), side, f"{_HEADER}/{name}", rules)
+        if side.role is not None and envelope.kind is not Kind.PAYLOAD and envelope.kind is not None:
+            yield Hit("EB5", f"{_HEADER}/{name}/Role")
+        if side.role is None and envelope.kind is Kind.PAYLOAD and block.find(eb(name)) is not None:
+            yield Hit("EB4", f"{_HEADER}/{name}/Role")
+    for name, missing, empty in (("Service", "47", "71"), ("Action", "48", "72")):
+        if block.find(eb(name)) is None:
+            yield Hit(missing, f"{_HEADER}/{name}")
+        elif text_of(block.find(eb(name))) is None:
+            yield Hit(empty, f"{_HEADER}/{name}")
+
+
+def _message_data(block: Element, envelope: Envelope) -> Iterator[Hit]:
+    about = f"{_HEADER}/MessageData"
+    written = block.find(f"{eb('MessageData')}/{eb('MessageId')}")
+    if envelope.message_id is None:
+        yield Hit("76", f"{about}/MessageId")
+    elif written is not None and not is_message_id(written.text):  # blanks around it count (V 5.8.2)
+        yield Hit("102", f"{about}/MessageId")
+    time = text_of(block.find(f"{eb('MessageData')}/{eb('Timestamp')}"))
+    if envelope.timestamp is None:
+        yield Hit("77", f"{about}/Timestamp")
+    elif time and not has_zone(time):
+        yield Hit("EB6", f"{about}/Timestamp")
+    if envelope.kind is Kind.PAYLOAD and envelope.ref_to_message_id is not None:
+        yield Hit("EB7", f"{about}/RefToMessageId")
+
+
+def _cpa_id_has_form(envelope: Envelope) -> bool:
+    """The two parties' numbers in order, perhaps with a serial number, or a UUID."""
+    written = envelope.cpa_id or ""
+    if is_uuid(written):
+        return True
+    found = _TWO_NUMBERS.fullmatch(written)
+    if not found:
+        return False
+    parties = [_number(side) for side in (envelope.sender, envelope.receiver)]
+    low, high = int(found[1]), int(found[2])
+    known = sorted(number for number in parties if number is not None)
+    return low <= high and (len(known) < 2 or [low, high] == known)
+
+
+def _number(side: Participant) -> int | None:
+    if side.her_id is not None:
+        return side.her_id
+    return int(side.organisation_number) if side.organisation_number else None
+
+
+def _party(element: Element | None, side: Participant, path: str, rules: tuple[str, ...]) -> Iterator[Hit]:
+    absent, no_id, empty, no_her, several, digits = rules
+    if element is None:
+        yield Hit(absent, path)
+        return
+    if not side.ids:
+        yield Hit(no_id, path)
+        return
+    place = f"{path}/PartyId"
+    if any(not one.value for one in side.ids):
+        yield Hit(empty, place)
+    if any(one.type in ORGANISATION_TYPES and not _NINE.fullmatch(one.value) for one in side.ids):
+        yield Hit("EB26", place)
+    her_ids = [one.value for one in side.ids if one.type == HER]
+    if not her_ids:
+        # A partner that has no address in the register is named by its organisation number (errata 1).
+        yield Hit(no_her, place, act=Act.TOLERATE if side.organisation_number else None)
+    elif len(her_ids) > 1:
+        yield Hit(several, place)
+    if any(value and not (value.isascii() and value.isdigit()) for value in her_ids):
+        yield Hit(digits, place)
+
+
+def _combinations(envelope: Envelope) -> Iterator[Hit]:
+    """What excludes what (5.11); Service and Action have decided the kind already."""
+    receipt, report, asked = envelope.receipt, envelope.report, envelope.ack_request
+    bare = not (receipt or report or asked or envelope.manifest is not None or envelope.asked_message_id)
+    if bare and envelope.kind in (Kind.PAYLOAD, None):
+        yield Hit("u2", "/Envelope/Header")
+    if receipt and report:
+        yield Hit("u4", "/Envelope/Header/ErrorList")
+    if receipt and asked:
+        yield Hit("u5", "/Envelope/Header/AckRequested")
+    if receipt and envelope.manifest is not None:
+        yield Hit("u6", "/Envelope/Body/Manifest")
+    if report and asked:
+        yield Hit("u7", "/Envelope/Header/AckRequested")
+    if report and envelope.manifest is not None:
+        yield Hit("u8", "/Envelope/Body/Manifest")
+
+
+def _receipt(envelope: Envelope) -> Iterator[Hit]:
+    block = "/Envelope/Header/Acknowledgment"
+    receipt = envelope.receipt
+    if envelope.service != SIGNAL_SERVICE:
+        yield Hit("106", f"{_HEADER}/Service")
+    if envelope.action != Kind.ACKNOWLEDGMENT.value:
+        yield Hit("107", f"{_HEADER}/Action")
+    if receipt is None or not is_message_id(receipt.ref_to_message_id):
+        lost = receipt is None or receipt.ref_to_message_id is None
+        yield Hit("108", f"{block}/RefToMessageId", act=Act.DISCARD if lost else None)
+    if envelope.ref_to_message_id is not None:
+        yield Hit("109", f"{_HEADER}/MessageData/RefToMessageId")
+    if envelope.report is not None:
+        yield Hit("115", "/Envelope/Header/ErrorList")
+    references = receipt.references if receipt else ()
+    if not any(one.uri == "" for one in references):
+        yield Hit("116", f"{block}/Reference")
+    if not any((one.uri or "").startswith("cid:") for one in references):
+        yield Hit("117", f"{block}/Reference")
+
+
+def _report(envelope: Envelope) -> Iterator[Hit]:
+    if envelope.service != SIGNAL_SERVICE:
+        yield Hit("120", f"{_HEADER}/Service")
+    if envelope.action != Kind.MESSAGE_ERROR.value:
+        yield Hit("121", f"{_HEADER}/Action")
+    if not is_message_id(envelope.ref_to_message_id):
+        lost = envelope.ref_to_message_id is None and envelope.conversation_id is None
+        yield Hit("122", f"{_HEADER}/MessageData/RefToMessageId", act=Act.DISCARD if lost else None)
+    if envelope.receipt is not None:
+        yield Hit("123", "/Envelope/Header/Acknowledgment")
+    if envelope.report and any(one.code not in ERROR_CODES for one in envelope.report.errors):
+        yield Hit("EB24", "/Envelope/Header/ErrorList/Error/@errorCode")
+
+
+def _payload(header: Element, body: Element | None, envelope: Envelope) -> Iterator[Hit]:
+    if envelope.sync_reply and envelope.ack_request is None:
+        yield Hit("EB18", "/Envelope/Header/SyncReply")
+    else:
+        if not envelope.duplicate_elimination:
+            yield Hit("74", f"{_HEADER}/DuplicateElimination")
+        if envelope.ack_request is None:
+            yield Hit("75", "/Envelope/Header/AckRequested")
+    asked = header.find(eb("AckRequested"))
+    if asked is not None:
+        yield from _ack_request(asked)
+    manifest = body.find(eb("Manifest")) if body is not None else None
+    if manifest is not None:
+        if (manifest.get(eb("version")) or "").strip() != VERSION:
+            yield Hit("5", "/Envelope/Body/Manifest/@version")
+        yield from _manifest(envelope)
+
+
+def _ack_request(asked: Element) -> Iterator[Hit]:
+    block = "/Envelope/Header/AckRequested"
+    understood = asked.get(soap("mustUnderstand"))
+    if understood is None:
+        yield Hit("u10", f"{block}/@mustUnderstand")
+    elif is_true(understood) is not True:
+        yield Hit("u11", f"{block}/@mustUnderstand")
+    if is_true(asked.get(eb("signed"))) is not True:
+        yield Hit("94", f"{block}/@signed")
+    if (asked.get(eb("version")) or "").strip() != VERSION:
+        yield Hit("EB11", f"{block}/@version")
+    actor = asked.get(soap("actor"))
+    if actor in (ACTOR_NEXT, ACTOR_NEXT_MSH):
+        yield Hit("EB10", f"{block}/@actor")
+    elif actor is not None and actor != ACTOR_TO_PARTY:
+        yield Hit("EB11", f"{block}/@actor")
+
+
+def _manifest(envelope: Envelope) -> Iterator[Hit]:
+    block = "/Envelope/Body/Manifest"
+    lines = envelope.manifest or ()
+    if not lines:
+        yield Hit("6", block)
+    for number, line in enumerate(lines, 1):
+        place = f"{block}/Reference[{number}]"
+        if line.href is None:
+            yield Hit("u12", f"{place}/@href")
+        elif not line.href.lower().startswith("cid:"):
+            yield Hit("EB13", f"{place}/@href")
+    # HITS 1210 6.2.1: type and version of the first document.
+    if lines:
+        place = f"{block}/Reference[1]/Schema"
+        first = lines[0]
+        if first.namespace is None:
+            yield Hit("265", place)
+        elif first.namespace not in VERSIONS:
+            yield Hit("267", place)
+        elif first.version is not None and VERSIONS[first.namespace] != first.version:
+            yield Hit("268", place)
+        if first.version is None:
+            yield Hit("266", place)
+        if first.namespace and envelope.action and not fits_action(envelope.action, first.namespace):
+            yield Hit("269", place)
+
+
+def _names_fit(envelope: Envelope) -> bool:
+    """False when Service, Action or a role differs from HISD 1209 for a national Action; others are not judged.
+
+    The templates of the agreements write the Service of answers without ``S-`` (standards digest 1.3).
+    """
+    service, action = envelope.service or "", envelope.action or ""
+    receipt = action == "APPREC"
+    business = service.removeprefix("S-") if receipt else action
+    if business not in NATIONAL_ACTIONS:
+        return True
+    names = national(business)
+    roles = (names.to_role, names.from_role) if receipt else (names.from_role, names.to_role)
+    services = {names.service, business} if business.startswith("SVAR_") else {names.service}
+    return service in services and (envelope.sender.role, envelope.receiver.role) == roles
+
+
+def _monitoring(envelope: Envelope) -> Iterator[Hit]:
+    """HITS 1210 6.2.2: statistics, never a reason to reject."""
+    place = f"{_HEADER}/Description"
+    keys = read_software(envelope.description)
+    text = envelope.description or ""
+    for name, missing, empty in (("MSH-system", "271", "273"), ("MSH-versjon", "272", "274")):
+        if name not in keys:
+            yield Hit(empty if f'"{name}"' in text else missing, place)
+    announced = bool(envelope.manifest) and (envelope.manifest or ())[0].namespace is not None
+    if envelope.kind is Kind.PAYLOAD and not (announced and "MSH-system" in keys and "MSH-versjon" in keys):
+        yield Hit("279", place)
+
+
+def check_named_type(envelope: Envelope, namespace: str) -> Iterator[Hit]:
+    """Rule 270, after decryption: ``namespace`` is the business document's (of the first Document in a MsgHead)."""
+    announced = (envelope.manifest or ())[0].namespace if envelope.manifest else None
+    if announced is not None and announced != namespace:
+        yield Hit("270", "/Envelope/Body/Manifest/Reference[1]/Schema")

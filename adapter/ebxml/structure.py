@@ -1,0 +1,250 @@
+"""Rules 16 and 17: the shape of the SOAP frame and of every ebXML element, as data and one walker.
+
+It stands in for the schemas with HITS 1172's correction (Acknowledgment ends with ds:Reference and nothing foreign).
+Where a numbered rule says the same thing of the same element, that rule decides and the schema fault only tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lxml import etree
+
+from adapter.ebxml.moments import read_moment
+from adapter.ebxml.names import DS, EB, SOAP, XML, Kind, ds, eb, soap, xlink
+from adapter.ebxml.read import is_true
+from adapter.ebxml.rulebook import Act, Hit
+from adapter.xmlio import Element
+
+_MANY = 10_000
+_LANG = f"{{{XML}}}lang"
+_SEVERITIES = ("Warning", "Error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """An element's children as (tag, least, most) in order, required and further attributes, and its text's kind."""
+
+    children: tuple[tuple[str, int, int], ...] = ()
+    foreign: bool = False
+    required: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
+    other_attributes: bool = False
+    text: str | None = None  # "some": not empty, "time": xs:dateTime, None: no demand
+
+
+_VERSION, _UNDERSTAND, _ID = eb("version"), soap("mustUnderstand"), eb("id")
+_WORD = Shape(text="some")
+_TIME = Shape(text="time")
+_SIDE = Shape(children=((eb("PartyId"), 1, _MANY), (eb("Role"), 0, 1)))
+
+
+def _block(*children: tuple[str, int, int], more: tuple[str, ...] = (), further: tuple[str, ...] = ()) -> Shape:
+    return Shape(
+        children=children,
+        foreign=True,
+        required=(_VERSION, _UNDERSTAND, *more),
+        further=(_ID, *further),
+        other_attributes=True,
+    )
+
+
+def _inner(*children: tuple[str, int, int], more: tuple[str, ...] = ()) -> Shape:
+    return Shape(children=children, foreign=True, required=(_VERSION, *more), further=(_ID,), other_attributes=True)
+
+
+SHAPES: dict[str, Shape] = {
+    eb("MessageHeader"): _block(
+        (eb("From"), 1, 1),
+        (eb("To"), 1, 1),
+        (eb("CPAId"), 1, 1),
+        (eb("ConversationId"), 1, 1),
+        (eb("Service"), 1, 1),
+        (eb("Action"), 1, 1),
+        (eb("MessageData"), 1, 1),
+        (eb("DuplicateElimination"), 0, 1),
+        (eb("Description"), 0, _MANY),
+    ),
+    eb("From"): _SIDE,
+    eb("To"): _SIDE,
+    eb("PartyId"): Shape(text="some", further=(eb("type"),)),
+    eb("Role"): _WORD,
+    eb("CPAId"): _WORD,
+    eb("ConversationId"): _WORD,
+    eb("Service"): Shape(text="some", further=(eb("type"),)),
+    eb("Action"): _WORD,
+    eb("MessageData"): Shape(
+        children=(
+            (eb("MessageId"), 1, 1),
+            (eb("Timestamp"), 1, 1),
+            (eb("RefToMessageId"), 0, 1),
+            (eb("TimeToLive"), 0, 1),
+        )
+    ),
+    eb("MessageId"): _WORD,
+    eb("RefToMessageId"): _WORD,
+    eb("Timestamp"): _TIME,
+    eb("TimeToLive"): _TIME,
+    eb("DuplicateElimination"): Shape(),
+    eb("Description"): Shape(text="some", required=(_LANG,)),
+    eb("AckRequested"): _block(more=(eb("signed"),), further=(soap("actor"),)),
+    eb("SyncReply"): _block(more=(soap("actor"),)),
+    eb("Acknowledgment"): Shape(
+        children=(
+            (eb("Timestamp"), 1, 1),
+            (eb("RefToMessageId"), 1, 1),
+            (eb("From"), 0, 1),
+            (ds("Reference"), 0, _MANY),
+        ),
+        required=(_VERSION, _UNDERSTAND),
+        further=(_ID, soap("actor")),
+        other_attributes=True,
+    ),
+    eb("ErrorList"): _block((eb("Error"), 1, _MANY), more=(eb("highestSeverity"),)),
+    eb("Error"): Shape(
+        children=((eb("Description"), 0, 1),),
+        foreign=True,
+        required=(eb("errorCode"), eb("severity")),
+        further=(_ID, eb("codeContext"), eb("location")),
+        other_attributes=True,
+    ),
+    eb("MessageOrder"): _block((eb("SequenceNumber"), 1, 1)),
+    eb("SequenceNumber"): Shape(further=(eb("status"),)),
+    eb("Manifest"): _inner((eb("Reference"), 1, _MANY)),
+    eb("Reference"): Shape(
+        children=((eb("Schema"), 0, _MANY), (eb("Description"), 0, _MANY)),
+        foreign=True,
+        required=(xlink("href"),),
+        further=(_ID, xlink("type"), xlink("role")),
+        other_attributes=True,
+    ),
+    eb("Schema"): Shape(required=(eb("location"),), further=(eb("version"),)),
+    eb("StatusRequest"): _inner((eb("RefToMessageId"), 1, 1)),
+    eb("StatusResponse"): _inner((eb("RefToMessageId"), 1, 1), (eb("Timestamp"), 0, 1), more=(eb("messageStatus"),)),
+}
+# (parent or element, what is missing) that a numbered rule names by itself.
+_NAMED: dict[tuple[str, str], str] = {
+    **{
+        (eb("MessageHeader"), eb(name)): rule
+        for name, rule in (("From", "10"), ("To", "9"), ("CPAId", "11"), ("Service", "47"), ("Action", "48"))
+    },
+    (eb("MessageHeader"), eb("MessageData")): "76",
+    (eb("MessageHeader"), eb("ConversationId")): "EB17",
+    (eb("From"), eb("PartyId")): "58",
+    (eb("To"), eb("PartyId")): "59",
+    (eb("MessageData"), eb("MessageId")): "76",
+    (eb("MessageData"), eb("Timestamp")): "77",
+    (eb("MessageHeader"), _VERSION): "8",
+    (eb("MessageHeader"), _UNDERSTAND): "7",
+    (eb("AckRequested"), _VERSION): "EB11",
+    (eb("AckRequested"), _UNDERSTAND): "u10",
+    (eb("AckRequested"), eb("signed")): "94",
+    (eb("Acknowledgment"), eb("RefToMessageId")): "108",
+    (eb("Manifest"), _VERSION): "5",
+    (eb("Manifest"), eb("Reference")): "6",
+    (eb("Reference"), xlink("href")): "u12",
+    (eb("Schema"), eb("location")): "265",
+}
+_EMPTY_NAMED = frozenset(eb(name) for name in ("PartyId", "CPAId", "ConversationId", "Service", "Action", "MessageId"))
+
+
+def check_structure(root: Element, kind: Kind | None) -> Iterator[Hit]:
+    """Failed rules 16, 17 and u9 of a parsed envelope; ``kind`` decides what a double element costs."""
+    seen: dict[str, int] = {}
+    for child in root.iterchildren(etree.Element):
+        namespace = etree.QName(child).namespace
+        seen[child.tag] = seen.get(child.tag, 0) + 1
+        if seen[child.tag] > 1 or namespace is None or (namespace == SOAP and child.tag not in _FRAME):
+            yield Hit("16", _path(child), line_of(child))
+    if list(seen)[:2] != [name for name in _FRAME if name in seen]:
+        yield Hit("16", _path(root), line_of(root))
+    for frame in _FRAME:
+        yield from _blocks(root.find(frame), kind)
+
+
+_FRAME = (soap("Header"), soap("Body"))
+
+
+def _blocks(frame: Element | None, kind: Kind | None) -> Iterator[Hit]:
+    if frame is None:
+        return
+    seen: set[str] = set()
+    for block in frame.iterchildren(etree.Element):
+        namespace = etree.QName(block).namespace
+        if namespace in (EB, DS) and block.tag in seen and block.tag != ds("Signature"):
+            signal = kind is not None and kind is not Kind.PAYLOAD
+            yield Hit("u9", _path(block), line_of(block), act=Act.DISCARD if signal else None)
+        seen.add(block.tag)
+        if namespace == EB:
+            yield from _element(block)
+
+
+def _element(element: Element) -> Iterator[Hit]:
+    shape = SHAPES.get(element.tag)
+    if shape is None:
+        yield _broken(element)
+        return
+    yield from _attributes(element, shape)
+    if shape.text is None:
+        yield from _children(element, shape)
+    elif len(element) or not (element.text or "").strip():
+        yield _broken(element, named=element.tag in _EMPTY_NAMED)
+    elif shape.text == "time" and read_moment(element.text) is None:
+        yield _broken(element, named=element.tag == eb("Timestamp"))
+
+
+def _attributes(element: Element, shape: Shape) -> Iterator[Hit]:
+    for name in shape.required:
+        if element.get(name) is None:
+            yield _broken(element, named=(element.tag, name) in _NAMED)
+    known = {*shape.required, *shape.further}
+    for name in (str(one) for one in element.attrib):  # at most 64: the parser has seen to it
+        namespace = etree.QName(name).namespace
+        foreign = shape.other_attributes and namespace not in (None, EB)
+        if name not in known and not foreign and not name.startswith("{http://www.w3.org/2001/XMLSchema-instance}"):
+            yield _broken(element)
+    for name in (eb("highestSeverity"), eb("severity")):
+        if name in known and element.get(name) is not None and element.get(name) not in _SEVERITIES:
+            yield _broken(element)
+    if eb("signed") in known and element.get(eb("signed")) is not None and is_true(element.get(eb("signed"))) is None:
+        yield _broken(element, named=True)
+
+
+def _children(element: Element, shape: Shape) -> Iterator[Hit]:
+    at, counts = 0, dict.fromkeys((tag for tag, _, _ in shape.children), 0)
+    order = [tag for tag, _, _ in shape.children]
+    after = False
+    for child in element.iterchildren(etree.Element):
+        if child.tag not in counts:
+            after = True
+            if not shape.foreign or etree.QName(child).namespace in (None, EB):
+                yield _broken(child)
+            continue
+        if after or order.index(child.tag) < at:
+            yield _broken(child)
+        at = max(at, order.index(child.tag))
+        counts[child.tag] += 1
+        if etree.QName(child).namespace == EB:
+            yield from _element(child)
+    for tag, least, most in shape.children:
+        if counts[tag] < least:
+            yield _broken(element, named=(element.tag, tag) in _NAMED)
+        if counts[tag] > most:
+            yield Hit("u9", _path(element), line_of(element))
+
+
+def _broken(element: Element, *, named: bool = False) -> Hit:
+    return Hit("17", _path(element), line_of(element), act=Act.TOLERATE if named else None)
+
+
+def _path(element: Element) -> str:
+    """The element's place by local names, from SOAP:Envelope on; at most eight steps."""
+    names = [etree.QName(one).localname for one in (element, *element.iterancestors())][:8]
+    return "/" + "/".join(reversed(names))
+
+
+def line_of(element: Element) -> int | None:
+    line: Any = element.sourceline
+    return line if isinstance(line, int) else None
