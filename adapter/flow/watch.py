@@ -10,6 +10,7 @@ from adapter.config import OverdueLimit
 from adapter.errors import AdapterError, StoreError
 from adapter.flow.alarms import all_clear, open_names, raise_alarm
 from adapter.flow.clocks import clock_of
+from adapter.flow.dispatch import DAMAGED
 from adapter.flow.handover import auto_sort
 from adapter.flow.parts import HOUR_US, Parts, limit_for
 from adapter.model.delivery import ANSWERED, Answer, Leg, Step
@@ -29,9 +30,9 @@ def find_overdue(parts: Parts) -> int:
             break
         try:
             _look_out(parts, row) if row["direction"] == "out" else _look_in(parts, row)
-        except StoreError:
-            raise
         except AdapterError as error:
+            if isinstance(error, StoreError) and error.code not in DAMAGED:
+                raise
             _look_later(parts, row, error)
     return len(rows)
 
