@@ -16,6 +16,7 @@ from adapter.ebxml.moments import read_moment
 from adapter.ebxml.names import DS, EB, SOAP, XML, Kind, ds, eb, soap, xlink
 from adapter.ebxml.read import is_true
 from adapter.ebxml.rulebook import Act, Hit
+from adapter.ebxml.words import MESSAGE_STATUSES
 from adapter.xmlio import Element
 
 _MANY = 10_000
@@ -146,6 +147,14 @@ _NAMED: dict[tuple[str, str], str] = {
     (eb("Manifest"), eb("Reference")): "6",
     (eb("Reference"), xlink("href")): "u12",
     (eb("Schema"), eb("location")): "265",
+    (eb("Schema"), _VERSION): "266",
+}
+_NEVER_EMPTY = frozenset((_VERSION, eb("type"), eb("errorCode"), eb("location")))
+_WORDS = {
+    eb("highestSeverity"): _SEVERITIES,
+    eb("severity"): _SEVERITIES,
+    eb("messageStatus"): MESSAGE_STATUSES,
+    xlink("type"): ("simple",),
 }
 _EMPTY_NAMED = frozenset(eb(name) for name in ("PartyId", "CPAId", "ConversationId", "Service", "Action", "MessageId"))
 
@@ -205,11 +214,17 @@ def _attributes(element: Element, shape: Shape) -> Iterator[Hit]:
         foreign = shape.other_attributes and namespace not in (None, EB)
         if name not in known and not foreign and not name.startswith("{http://www.w3.org/2001/XMLSchema-instance}"):
             yield _broken(element)
-    for name in (eb("highestSeverity"), eb("severity")):
-        if name in known and element.get(name) is not None and element.get(name) not in _SEVERITIES:
-            yield _broken(element)
-    if eb("signed") in known and element.get(eb("signed")) is not None and is_true(element.get(eb("signed"))) is None:
-        yield _broken(element, named=True)
+        if name in known and not _has_form(element, name):
+            yield _broken(element, named=(element.tag, name) in _NAMED)
+
+
+def _has_form(element: Element, name: str) -> bool:
+    value = element.get(name) or ""
+    if name in (_UNDERSTAND, eb("signed")):
+        return is_true(value) is not None
+    if name in _WORDS:
+        return value in _WORDS[name]
+    return bool(value) or name not in _NEVER_EMPTY or (element.tag, name) == (eb("Schema"), eb("location"))
 
 
 def _children(element: Element, shape: Shape) -> Iterator[Hit]:
