@@ -12,9 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import adapter.shapes as shapes
+from adapter.config_mail import EbmsHttpSettings, MailSettings, mail_servers
+from adapter.config_mail import ImapSettings as ImapSettings
+from adapter.config_mail import Pop3Settings as Pop3Settings
+from adapter.config_mail import Secret as Secret
+from adapter.config_mail import SmtpSettings as SmtpSettings
 from adapter.errors import InputError, SettingsError
 
 
@@ -23,18 +29,18 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
+# National mail domains (ebXML digest 1.4); others are not judged.
+MAIL_DOMAINS = {
+    "edi.nhn.no": Environment.PRODUCTION,
+    "testedi.nhn.no": Environment.TEST,
+    "samsvar.nhn.no": Environment.TEST,
+}
+
+
 class Revocation(StrEnum):
     REQUIRED = "required"
     WHEN_REACHABLE = "when_reachable"
     OFF = "off"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Secret:
-    """Where a secret is: the name of an environment variable, or a file readable by us alone."""
-
-    env: str | None = None
-    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +70,7 @@ class KeySettings:
     """A PKCS#12 file. ``owner`` says whose key it is (P14)."""
 
     pkcs12: str
-    passphrase: Secret = Secret()
+    passphrase: Secret = field(default_factory=Secret)
     owner: str = "company"  # company | person
     environment: Environment | None = None
 
@@ -196,6 +202,8 @@ class Settings:
     store: StoreSettings = StoreSettings()
     keys: Mapping[str, KeySettings] = field(default_factory=dict)
     edi20: Edi20Settings | None = None
+    mail: MailSettings | None = None
+    ebms_http: EbmsHttpSettings | None = None
     register: RegisterSettings = RegisterSettings()
     trust: TrustSettings = TrustSettings()
     receipts: ReceiptSettings = ReceiptSettings()
@@ -281,6 +289,17 @@ def _check(settings: Settings) -> None:
             raise SettingsError("sign_with names no key", where=f"tenant {tenant.name}", cure="add [keys.NAME]")
     _check_words(settings)
     _check_numbers(settings)
+    if settings.mail is not None:
+        _check_mail(settings.mail, settings.environment)
+
+
+def _check_mail(mail: MailSettings, environment: Environment) -> None:
+    if (mail.imap is None) == (mail.pop3 is None):
+        cure = "keep one of [mail.imap] and [mail.pop3]"
+        raise SettingsError("mail comes in by imap or by pop3", where="mail", cure=cure)
+    domain = mail.address.rpartition("@")[2].lower()
+    if domain in MAIL_DOMAINS and MAIL_DOMAINS[domain] is not environment:
+        raise SettingsError("an EDI address of another environment", code="SETTINGS.MIX", where="mail.address")
 
 
 def _check_words(settings: Settings) -> None:
@@ -295,6 +314,8 @@ def _check_words(settings: Settings) -> None:
         if tenant.helseid is not None:
             forms = ("single", "single-child", "multi", "multi-child")
             chosen.append((f"tenant {tenant.name} helseid.form", tenant.helseid.form, forms))
+    securities = ("tls", "starttls", "none")
+    chosen += [(f"{name}.security", server.security, securities) for name, server in mail_servers(settings.mail)]
     for where, value, allowed in chosen:
         if value not in allowed:
             words = " or ".join(f"'{word}'" for word in allowed)
@@ -304,7 +325,10 @@ def _check_words(settings: Settings) -> None:
 
 
 def _check_numbers(settings: Settings) -> None:
-    for name, section in (("worker", settings.worker), ("edi20", settings.edi20), ("inbound", settings.inbound)):
+    names = ("worker", "edi20", "inbound", "mail", "ebms_http")
+    sections: list[tuple[str, Any]] = [(name, getattr(settings, name)) for name in names]
+    sections += mail_servers(settings.mail)
+    for name, section in sections:
         for field_ in fields(section) if section is not None else ():
             value = getattr(section, field_.name)
             if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
@@ -318,6 +342,7 @@ def _addresses(settings: Settings) -> list[tuple[str, str]]:
         found.append(("edi20.base_url", settings.edi20.base_url))
     if settings.register.base_url is not None:
         found.append(("register.base_url", settings.register.base_url))
+    found += [(f"{name}.host", f"//{server.host}") for name, server in mail_servers(settings.mail)]
     return found
 
 

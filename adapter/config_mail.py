@@ -1,0 +1,81 @@
+"""Settings of the mail servers and of the HTTP road, and the reference to a secret that they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """Where a secret is: the name of an environment variable, or a file readable by us alone."""
+
+    env: str | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailServerSettings:
+    """A mail server and our account there. Times in seconds: to connect, between two pieces of an answer, per call."""
+
+    host: str
+    port: int | None = None  # None: the standard's port
+    security: str = "tls"  # tls | starttls | none (on loopback only)
+    user: str | None = None
+    password: Secret = Secret()
+    ca_file: str | None = None  # PEM; None: the authorities of the system
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 30.0
+    total_timeout_s: float = 300.0
+    mail_limit_bytes: int = 51_200_000  # NHN's limit for a whole mail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpSettings(MailServerSettings):
+    """Mail out. ``accept_timeout_s`` is the wait for the answer to a whole mail (RFC 5321 4.5.3.2.6 says 600)."""
+
+    security: str = "starttls"
+    accept_timeout_s: float = 120.0
+    helo_name: str = "localhost"
+    idle_s: float = 20.0  # a connection at rest for longer is not used again
+    mails_per_connection: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImapSettings(MailServerSettings):
+    """Mail in by IMAP. ``mark`` is the keyword or flag that stored mails get."""
+
+    mailbox: str = "INBOX"
+    mark: str = "AdapterTaken"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pop3Settings(MailServerSettings):
+    """Mail in by POP3."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailSettings:
+    """The mail road: our EDI address, a server out, a mailbox in (IMAP or POP3)."""
+
+    address: str
+    smtp: SmtpSettings
+    imap: ImapSettings | None = None
+    pop3: Pop3Settings | None = None
+    delete_after_h: float = 72.0  # grace between storing a mail and deleting it in the mailbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EbmsHttpSettings:
+    """The ebXML road over HTTP, our calls. Times in seconds; size of an answer in bytes."""
+
+    ca_file: str | None = None
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 60.0
+    total_timeout_s: float = 120.0
+    response_limit_bytes: int = 51_200_000
+
+
+def mail_servers(mail: MailSettings | None) -> list[tuple[str, MailServerSettings]]:
+    """Each mail server of the settings with its place."""
+    servers = [] if mail is None else [("smtp", mail.smtp), ("imap", mail.imap), ("pop3", mail.pop3)]
+    return [(f"mail.{name}", server) for name, server in servers if server is not None]
