@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from adapter import documents, xmlio
-from adapter.errors import ConflictError, NotFoundError, RefusedError, StateError
+from adapter import documents, shapes, xmlio
+from adapter.config import read_settings
+from adapter.errors import ConflictError, NotFoundError, RefusedError, SettingsError, StateError
 from adapter.simulator import world as place
 from tests.journeys.rig import Rig, inquiry, load, referral
 
@@ -374,3 +375,21 @@ def test_a_message_with_a_blocking_finding_is_not_stored(rig: Rig) -> None:
         rig.send(plain)
     assert any(finding.rule.startswith("V14") for finding in refused.value.findings)
     assert rig.adapter.list() == []
+
+
+def test_p29_every_message_names_the_software_that_sent_it(rig: Rig) -> None:
+    rig.send(referral())
+    rig.rounds(1)
+    (entry,) = posts(rig)
+    names = {name.lower(): value for name, value in (entry.overrides or {}).items()}
+    assert (names["applicationname"], names["applicationversion"]) == ("Prøve-EPJ", "1.0")
+    assert (names["middlewarename"], names["middlewareversion"]) == ("adapter", "0.1.0")
+
+
+@pytest.mark.parametrize("name", ["fagsystem", "fagsystem_version", "mellomvare", "mellomvare_version", "msh"])
+def test_p29_settings_without_a_name_of_the_software_are_refused(rig: Rig, name: str) -> None:
+    plain = shapes.plain(rig.settings)
+    plain.pop("base")
+    del plain["software"][name]
+    with pytest.raises(SettingsError, match=f"software.{name}"):
+        read_settings(plain, rig.folder)
