@@ -25,7 +25,7 @@ BROKEN_OFF_WITHIN_S = 1.0  # a call whose connection was closed under it
 
 def poll_tenant(parts: Parts, tenant: TenantSettings) -> int:
     """Fetch what is unread for a tenant and carry each message as far as it goes."""
-    return fetch.poll(parts, tenant, lambda row: inbound.receive(parts, row))
+    return fetch.poll(parts, tenant, partial(inbound.receive, parts))
 
 
 def jobs(parts: Parts) -> dict[str, tuple[float, Callable[[], object]]]:

@@ -354,7 +354,8 @@ def _twin(box: Element) -> Element | None:
     if len(set(nsmap.values())) < len(nsmap):
         return None  # lxml would merge two prefixes of one namespace when the element moves
     twin = etree.Element(box.tag, nsmap=nsmap)
-    twin.tail, twin.sourceline = box.tail, min(box.sourceline or 0, _LAST_LINE)
+    line: Any = box.sourceline  # lxml-stubs do not know these two
+    twin.tail, twin.sourceline = box.tail, cast(Any, min(line or 0, _LAST_LINE))
     return twin
 
 

@@ -29,11 +29,11 @@ LEASE_S = 60.0  # renewed per page; a worker that dies holds the inbox no longer
 PAGE = 100
 FAILURES_IN_A_ROW = 3
 
-Receive = Callable[[Row], object]
+Receive = Callable[[Row, bytes], object]
 
 
 def poll(parts: Parts, tenant: TenantSettings, receive: Receive) -> int:
-    """Fetch what is unread for one tenant and hand each stored row to ``receive``; gives the number of new messages.
+    """Fetch what is unread for one tenant; ``receive`` gets each stored row with its bytes. Gives how many were new.
 
     One worker at a time per inbox (a lease with a fencing number). Nothing is fetched for a paused tenant (P23) or
     below the disk's low-water mark (P28).
@@ -83,7 +83,7 @@ def _take_page(parts: Parts, tenant: TenantSettings, road: Road, items: list[Inb
         if (item.remote_id, item.receiver) in parts.left_alone or _known(parts, tenant, road, item):
             continue
         try:
-            row = _take(parts, tenant, road, item)
+            taken = _take(parts, tenant, road, item)
             failures = 0
         except TransportError as error:
             # One message that the server cannot give must not hold up the rest; three in a row are the server.
@@ -92,13 +92,14 @@ def _take_page(parts: Parts, tenant: TenantSettings, road: Road, items: list[Inb
                 raise
             raise_alarm(parts, _fetch_name(item), f"a message in the list cannot be fetched: {error.code}")
             continue
-        if row is None:
+        if taken is None:
             continue
         fresh += 1
         try:
-            receive(row)
+            receive(*taken)
         except AdapterError as error:  # it is stored, and resumed later; the rest of the list does not wait
             raise_alarm(parts, f"held:{tenant.name}", f"received messages wait: {error.code}")
+        del taken  # its megabytes go before the next one comes
     return fresh
 
 
@@ -138,8 +139,8 @@ def _fetch_name(item: InboxItem) -> str:
     return f"fetch:{item.remote_id}:{item.receiver}"
 
 
-def _take(parts: Parts, tenant: TenantSettings, road: Road, item: InboxItem) -> Row | None:
-    """Fetch one message and store it; None when it is left alone. One bad message never stops the rest."""
+def _take(parts: Parts, tenant: TenantSettings, road: Road, item: InboxItem) -> tuple[Row, bytes] | None:
+    """Fetch and store one message: its row and bytes, None when it is left alone. One bad one never stops the rest."""
     name = _fetch_name(item)
     try:
         raw = road.fetch(item.remote_id, item.receiver)
@@ -161,7 +162,7 @@ def _take(parts: Parts, tenant: TenantSettings, road: Road, item: InboxItem) -> 
     all_clear(parts, name)
     if not tenant.listen_only:
         _put_away(parts, road, row)
-    return row
+    return row, raw
 
 
 def remember(parts: Parts, tenant: TenantSettings, raw: bytes, *, road: str, item: InboxItem) -> Row:

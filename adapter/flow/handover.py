@@ -120,11 +120,10 @@ def confirm(parts: Parts, token: str, decision: Decision, codes: Sequence[str] =
         if row is None:
             raise NotFoundError("no message is held by this token", cure="take it again")
         message = outbox.find_message(db, row["message_id"])
-        raw = journal.read_payload(db, row["message_id"])
     assert message is not None
     if row["step"] != Step.ACCEPTED.value:
         return _repeated(row, message, decision)
-    facts = documents.read_facts(xmlio_root(raw))
+    facts = _facts_of(parts, row)
     verdict = _verdict(message["msg_type"], decision, codes)
     emergency = decision == "reject" and facts.emergency
     if emergency:
@@ -140,6 +139,16 @@ def confirm(parts: Parts, token: str, decision: Decision, codes: Sequence[str] =
             parts, f"emergency:{row['id']}", "a consumer rejected an emergency referral; it stays accepted (P8)"
         )
     return step.value
+
+
+def _facts_of(parts: Parts, row: Row) -> Facts:
+    """The facts of a message as it was judged; read again where this process has not judged it."""
+    facts = parts.judged.take(row["id"])
+    if facts is not None:
+        return facts
+    with parts.store.reading() as db:
+        raw = journal.read_payload(db, row["message_id"])
+    return documents.read_facts(xmlio_root(raw))
 
 
 def xmlio_root(raw: bytes) -> xmlio.Element:
@@ -222,7 +231,4 @@ def _unpark(db: sa.Connection, row: Row, facts: Facts, now: int) -> None:
 
 def auto_sort(parts: Parts, row: Row) -> str:
     """Confirm by ourselves as *sorting* (only with ``inbound.auto_sorting``, shortly before 96 h; AT-A 15)."""
-    with parts.store.reading() as db:
-        raw = journal.read_payload(db, row["message_id"])
-    facts = documents.read_facts(xmlio_root(raw))
-    return _close(parts, row, facts, Verdict(status=ReceiptStatus.OK), "sorting").value
+    return _close(parts, row, _facts_of(parts, row), Verdict(status=ReceiptStatus.OK), "sorting").value

@@ -290,6 +290,7 @@ def _accept(parts: Parts, row: Row, checked: Checked, *, unchecked: bool = False
         if clock.late:
             journal.flag(db, row, "late", at=now)
             alarms.append((f"late:{row['id']}", "a message was older than 96 h when it came (P7)"))
+    parts.judged.keep(row["id"], facts)
     for name, text in alarms:
         raise_alarm(parts, name, text)
     return step

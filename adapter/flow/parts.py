@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from adapter.config import OverdueLimit, Settings, TenantSettings
 from adapter.errors import NotFoundError
+from adapter.model.document import Facts
 from adapter.model.partner import AddressBook, RegisterEntry
 from adapter.model.wire import Clock, IdSource, Road
 from adapter.store.database import Store
@@ -39,6 +41,28 @@ class IncidentMemory:
     read_at: int = -(1 << 62)
 
 
+class FactsMemory:
+    """The facts of messages judged lately, by delivery: what confirming needs, without the document. Thread-safe."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._found: OrderedDict[str, Facts] = OrderedDict()
+
+    def keep(self, delivery_id: str, facts: Facts) -> None:
+        """Without what would keep the document's tree in memory."""
+        with self._lock:
+            self._found[delivery_id] = replace(facts, business=None, attachments=())
+            self._found.move_to_end(delivery_id)
+            while len(self._found) > self._most:
+                self._found.popitem(last=False)
+
+    def take(self, delivery_id: str) -> Facts | None:
+        """What was kept, once; None when it has to be read again."""
+        with self._lock:
+            return self._found.pop(delivery_id, None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Everything a journey needs. ``book``, ``signer`` and ``roots`` are asked each time: keys and entries roll."""
@@ -56,6 +80,7 @@ class Parts:
     alarm: AlarmSink = _silent
     worker: str = "worker"
     incidents: IncidentMemory = field(default_factory=IncidentMemory)
+    judged: FactsMemory = field(default_factory=FactsMemory)
     stopping: threading.Event = field(default_factory=threading.Event)  # set: finish the call under way, begin no other
     left_alone: set[tuple[str, int]] = field(default_factory=set)  # (server id, receiver) of another system's (P12)
     handover: Callable[[Any], Any] | None = None  # a consumer in this process (P7)

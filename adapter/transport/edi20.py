@@ -21,7 +21,7 @@ from adapter.model.wire import Clock, InboxItem, Parcel, ReceiptParcel, RemoteSt
 from adapter.transport.call import Answer, Body, Limits
 from adapter.transport.edi20_errors import judge, judge_reply
 from adapter.transport.edi20_json import (
-    fields,
+    read_document,
     read_inbox,
     read_json,
     read_new_id,
@@ -105,12 +105,16 @@ class Edi20Road:
         from pybase64 import b64decode
 
         place = "GET business-document"
-        found = fields(self._get(f"/Messages/{_path_id(remote_id)}/business-document", place))
+        answer = self._get_whole(f"/Messages/{_path_id(remote_id)}/business-document", place)
+        try:
+            found, document = read_document(answer.body)
+        except ValueError:
+            raise judge_reply(answer, place, safe=True) from None
         encoded = found.get("businessdocument")
         if str(found.get("contenttransferencoding", "base64")).lower() != "base64" or not isinstance(encoded, str):
             raise RemoteRefusalError(f"{place}: no base64 document in the answer", status=200)
         try:
-            return bytes(b64decode(encoded, validate=True))
+            return document if document is not None else bytes(b64decode(encoded, validate=True))
         except (binascii.Error, ValueError):
             raise RemoteRefusalError(f"{place}: the document is not valid base64", status=200) from None
 
@@ -150,12 +154,16 @@ class Edi20Road:
             raise judge_reply(answer, place, safe=False)
         return Sent(remote_id=remote_id)
 
-    def _get(self, path: str, place: str) -> object:
+    def _get_whole(self, path: str, place: str) -> Answer:
         answer = self._call("GET", path, place)
         if answer.status != 200:
             raise self._refused(answer, place, safe=True)
         if answer.broken:
             raise judge_reply(answer, place, safe=True)
+        return answer
+
+    def _get(self, path: str, place: str) -> object:
+        answer = self._get_whole(path, place)
         try:
             return read_json(answer.body)
         except ValueError:
