@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench install clean
+.PHONY: demo test check bench coverage install clean
 
 .venv/installed: requirements.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -23,6 +23,9 @@ check: .venv/installed
 	$(BIN)/ruff format --check adapter tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+coverage: .venv/installed
+	$(BIN)/python -m pytest tests --cov=adapter --cov-report=term:skip-covered --cov-fail-under=95
 
 bench: .venv/installed
 	$(BIN)/python -m tests.bench
