@@ -154,6 +154,46 @@ class SignatureError(AdapterError):
     apprec = "S01"
 
 
+class EnvelopeSignatureError(AdapterError):
+    """An ebXML envelope's signature that is broken, incomplete or against our policy: answered by a MessageError.
+
+    ``rule`` is the numbered rule of HITS 1172 (45 absent, 50 broken, 44 another certificate …); ``covered`` and
+    ``uncovered`` are reference URIs (``""`` for the envelope, ``cid:…``) as far as they were found.
+    """
+
+    code = "ENVELOPE"
+    fault = Fault.PARTNER
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        rule: str = "50",
+        covered: Iterable[str] = (),
+        uncovered: Iterable[str] = (),
+        algorithms: Iterable[str] = (),
+        **extra: str | None,
+    ) -> None:
+        super().__init__(text, **extra)
+        self.rule = rule
+        self.covered = tuple(covered)
+        self.uncovered = tuple(uncovered)
+        self.algorithms = tuple(algorithms)
+
+
+class DecryptionError(AdapterError):
+    """An attachment that cannot be decrypted. One code and one text for every cause, so that nobody outside learns
+    from a difference; ``reason`` is for our own log alone and never leaves the house.
+    """
+
+    code = "DECRYPT"
+    fault = Fault.PARTNER
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("the attachment cannot be decrypted")
+        self.reason = reason
+
+
 class TrustError(AdapterError):
     """A sound signature by a certificate we do not accept; ``apprec`` is S02 or S03."""
 
