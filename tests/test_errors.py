@@ -26,7 +26,14 @@ def test_every_error_has_a_code_a_fault_an_outlook_and_one_line(kind: type[Adapt
     assert error.code != AdapterError.code
     assert isinstance(error.fault, Fault)
     assert isinstance(error.again, Again)
-    assert str(error) == f"{error.code}: text"
+    said = "the attachment cannot be decrypted" if kind is errors.DecryptionError else "text"
+    assert str(error) == f"{error.code}: {said}"
+
+
+def test_a_failed_decryption_says_the_same_whatever_the_reason() -> None:
+    assert {str(errors.DecryptionError(reason)) for reason in ("padding", "recipient", "text")} == {
+        "DECRYPT: the attachment cannot be decrypted"
+    }
 
 
 def test_codes_are_told_apart() -> None:
