@@ -93,6 +93,7 @@ def _rule(order: int, row: tuple[str, ...]) -> Rule:
 
 RULES: dict[str, Rule] = {row[0]: _rule(order, row) for order, row in enumerate((*ROWS, *OWN_ROWS))}
 _SEVERITIES = {Act.FAULT: Severity.ERROR, Act.ERROR: Severity.ERROR, Act.DISCARD: Severity.ERROR}
+_MOST_OF_A_RULE = 20
 _STATISTICS = frozenset({"265", "266", "267", "268", "269", "270", "271", "272", "273", "274", "279"})
 
 
@@ -108,5 +109,11 @@ def finding(hit: Hit) -> Finding:
 
 
 def in_order(hits: list[Hit]) -> list[Hit]:
-    """Each (rule, place) once, in the order of HITS 1172's sequence."""
-    return sorted(dict.fromkeys(hits), key=lambda hit: RULES[hit.rule].order)
+    """Each (rule, place) once, at most twenty of a rule, in the order of HITS 1172's sequence."""
+    counts: dict[str, int] = {}
+    kept = []
+    for hit in dict.fromkeys(hits):
+        counts[hit.rule] = counts.get(hit.rule, 0) + 1
+        if counts[hit.rule] <= _MOST_OF_A_RULE:
+            kept.append(hit)
+    return sorted(kept, key=lambda hit: RULES[hit.rule].order)
