@@ -20,6 +20,7 @@ from adapter.flow import consumers, dispatch, fetch, inbound, receipts, watch
 from adapter.flow.alarms import all_clear, raise_alarm
 from adapter.flow.parts import Parts
 
+STOP_WITHIN_S = 9.5
 BROKEN_OFF_WITHIN_S = 1.0  # a call whose connection was closed under it
 
 
@@ -155,7 +156,8 @@ class Service:
 
     def wait(self) -> None:
         """Until a signal asks to stop."""
-        self._stopped.wait()
+        while not self._stopped.wait(1.0):  # not for ever: a signal may land in another thread and be noticed late
+            continue
 
     def ask_to_stop(self, *_: object) -> None:
         self._stopped.set()
@@ -179,6 +181,9 @@ def run(parts: Parts) -> None:
     signal.signal(signal.SIGINT, service.ask_to_stop)
     service.start()
     service.wait()
+    last = threading.Timer(STOP_WITHIN_S, os._exit, (0,))  # whatever hangs on the way out: what matters is committed
+    last.daemon = True
+    last.start()
     if not service.stop():
         # A thread hangs outside of any call. Rows it was sending are unknown by now and wait for proof (P2).
         parts.log.warning("stopped with calls in flight")

@@ -6,13 +6,17 @@ is one receipt; a second, different one is an event and an alarm, never a change
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import sqlalchemy as sa
 
+from adapter.codes import Coded
 from adapter.errors import AccessError, AdapterError, RemoteRefusalError, StateError
 from adapter.flow.alarms import raise_alarm
 from adapter.flow.dispatch import access_works, pause_for
+from adapter.flow.identity import written_id
 from adapter.flow.parts import Parts
 from adapter.model.delivery import ANSWERED, Answer, Leg, allowed, status_poll_wait_s
 from adapter.model.partner import AddressBook
@@ -28,6 +32,7 @@ ANSWER_OF = {
 }
 LEG_OF = {"acknowledged": Leg.CONFIRMED, "rejected": Leg.REFUSED, "abandoned": Leg.ABANDONED}
 # NAV's answer to content it has seen; after a resend of ours it proves the first sending, not a fault (P4).
+_CODE, _LIST = re.compile("[A-Z0-9]{1,10}"), re.compile(r"[0-9.]{1,40}")
 REPEAT_TEXT = "Duplikat!"
 
 
@@ -142,7 +147,7 @@ def apply_receipt(
     """Move a row by an AppRec; gives the kind of the event. Alarms to raise after the commit are appended."""
     new = ANSWER_OF[verdict.status]
     old = Answer(row["answer"])
-    detail: dict[str, object] = {"via": via, "receipt_id": receipt_id, "errors": journal.write_errors(verdict.errors)}
+    detail: dict[str, object] = {"via": via, "receipt_id": written_id(receipt_id), "errors": _coded(verdict)}
     if new is Answer.REJECTED and _is_repeat(verdict) and _went_out_twice(db, row):
         if row["attention"] is None and old in (Answer.AWAITED, Answer.OVERDUE):
             journal.flag(db, row, "repeat refused", at=at, detail={"via": via})
@@ -162,7 +167,18 @@ def apply_receipt(
             alarms.append((f"unasked:{row['id']}", "an AppRec came for a message that was never sent (P4)"))
         return "unasked receipt"
     _move_by_receipt(db, row, new, at, detail)
+    if verdict.errors:  # the partner's own words may speak of the patient: they are content (P21)
+        words = json.dumps(journal.write_errors(verdict.errors), ensure_ascii=False).encode()
+        journal.add_payload(db, row["message_id"], f"receipt-{row['party']}", words)
     return new.value
+
+
+def _coded(verdict: Verdict) -> list[dict[str, str | None]]:
+    """The errors by their codes, with the names that our own lists give them."""
+    known = [(error.system or "8221", error.code) for error in verdict.errors]
+    return journal.write_errors(
+        [Coded.of(system, code) for system, code in known if code and _CODE.fullmatch(code) and _LIST.fullmatch(system)]
+    )
 
 
 def _went_out_twice(db: sa.Connection, row: Row) -> bool:
