@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from adapter.ebxml.names import ACTOR_TO_PARTY, SIGNAL_SERVICE, Kind
+from adapter.ebxml.names import ACTOR_TO_PARTY, HER, SIGNAL_SERVICE, Kind
 from adapter.ebxml.words import (
     AckRequest,
     EbError,
@@ -20,6 +20,7 @@ from adapter.ebxml.words import (
     Receipt,
     SignedReference,
     Software,
+    cpa_id_without_agreement,
 )
 from adapter.errors import InputError
 from adapter.model.process import Process
@@ -156,12 +157,13 @@ def question(
 def _signal(
     received: Envelope, kind: Kind, message_id: str, now: datetime, software: Software, **more: object
 ) -> Envelope:
+    """What the received message lacks is filled, so that the sender of a faulty one can be told at all."""
     return Envelope(
         kind=kind,
-        sender=Participant(received.receiver.ids),
-        receiver=Participant(received.sender.ids),
-        cpa_id=received.cpa_id,
-        conversation_id=received.conversation_id,
+        sender=_answering(received.receiver),
+        receiver=_answering(received.sender),
+        cpa_id=received.cpa_id or _cpa_id(received),
+        conversation_id=received.conversation_id or received.message_id,
         service=SIGNAL_SERVICE,
         action=kind.value,
         message_id=message_id,
@@ -169,3 +171,15 @@ def _signal(
         description=software.text(),
         **more,  # type: ignore[arg-type]
     )
+
+
+def _answering(side: Participant) -> Participant:
+    """The party's usable ids without its role: typed, not empty, and one HER-id at most."""
+    usable = [one for one in side.ids if one.value and one.type]
+    first = next((one for one in usable if one.type == HER), None)
+    return Participant(tuple(one for one in usable if one.type != HER or one is first))
+
+
+def _cpa_id(received: Envelope) -> str:
+    one, other = received.sender.her_id, received.receiver.her_id
+    return cpa_id_without_agreement(one, other) if one and other else "unknown"

@@ -7,6 +7,7 @@ that show later, at the agreement, the keys or the clock, with the source that d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -112,6 +113,7 @@ FAULTS: dict[str, FaultRow] = {
     "document_rejected": FaultRow(None, None, "the document is answered by an AppRec", "HIS 1037 4.3; HITS 1168 K15"),
     "ours": FaultRow(None, None, "our own fault: tried again, nothing is said", "house practice"),
 }
+_PLAIN = re.compile(r"[!-~]{1,300}")  # what a partner wrote is given back only when it is short and plain
 _GENERIC = frozenset({"16", "17"})
 
 
@@ -165,7 +167,7 @@ def _signal(envelope: Envelope | None, ordered: Sequence[Hit]) -> Answer:
 def _error(hit: Hit, severity: str) -> EbError:
     _, code = hit.advice
     rule = RULES[hit.rule]
-    location = hit.location or hit.path
+    location = hit.location if hit.location and _PLAIN.fullmatch(hit.location) else hit.path
     if location and location.startswith("/"):
         location = "/" + location.removeprefix("/Envelope")
     return EbError(code=(code or ErrorCode.UNKNOWN).value, severity=severity, text=rule.text, location=location)

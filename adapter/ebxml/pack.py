@@ -19,7 +19,7 @@ from adapter.errors import InputError
 
 CMS_TYPE = "application/pkcs7-mime; smime-type=enveloped-data"
 _BLOCK = 57 * 16_384  # whole base64 lines of 76 characters
-_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,200}")
+_ID = re.compile(r"[A-Za-z0-9._@+=-]{1,200}")  # the same in a header and, unescaped, in a cid: URI
 _BOUNDARY = re.compile(r"[A-Za-z0-9'()+_,./:=?-]{1,69}[A-Za-z0-9'()+_,./:=?-]")
 _LINE = re.compile(r"[ -~]{1,900}")
 _ADDRESS = re.compile(r"[!-~]{1,64}@[A-Za-z0-9.\[\]:-]{1,255}")
@@ -144,7 +144,7 @@ def _base64_lines(content: bytes) -> Iterator[bytes]:
 
 def _id(text: str, where: str) -> str:
     if not _ID.fullmatch(text):
-        raise InputError("an id is 1 to 200 characters without blanks or brackets", where=where)
+        raise InputError("an id is 1 to 200 of A-Z a-z 0-9 . _ @ + = -", where=where)
     return text
 
 

@@ -198,7 +198,9 @@ def _element(element: Element) -> Iterator[Hit]:
     yield from _attributes(element, shape)
     if shape.text is None:
         yield from _children(element, shape)
-    elif len(element) or not (element.text or "").strip():
+    elif len(element):
+        yield _broken(element)
+    elif not (element.text or "").strip():
         yield _broken(element, named=element.tag in _EMPTY_NAMED)
     elif shape.text == "time" and read_moment(element.text) is None:
         yield _broken(element, named=element.tag == eb("Timestamp"))

@@ -67,7 +67,9 @@ class Software:
     middleware_version: str | None = None
 
     def text(self) -> str:
-        """The JSON object on one line, as eb:Description carries it."""
+        """The JSON object on one line for eb:Description. Raises InputError without the two MSH texts (P29)."""
+        if not self.msh.strip() or not self.msh_version.strip():
+            raise InputError("name and version of the message handler are required", where="software.msh")
         named = {key: getattr(self, name) for key, name in SOFTWARE_KEYS.items() if getattr(self, name)}
         return json.dumps(named, ensure_ascii=False, separators=(",", ":"))
 

@@ -11,14 +11,15 @@ from datetime import timedelta
 import pytest
 
 from adapter.ebxml.build import build
-from adapter.ebxml.compose import acknowledgment
+from adapter.ebxml.compose import acknowledgment, message_error
 from adapter.ebxml.decide import FAULTS, Answer, AnswerKind, fault_error
 from adapter.ebxml.names import ERROR_CONTEXT, ErrorCode
 from adapter.ebxml.opening import Opened, SignatureOutcome, judge, open_http, open_message
 from adapter.ebxml.pack import pack_http
-from adapter.ebxml.rulebook import Hit
+from adapter.ebxml.rulebook import Act, Hit
 from adapter.xmlio import serialise
 from tests.ebxml.making import ATTACHED, NOW, REFERENCES, SIGNAL_ID, SOFTWARE, VALID, mailed, payload, signed
+from tests.ebxml.test_rules import DEFECTS
 
 GOOD = serialise(signed(build(payload())))
 WIRE = mailed(GOOD, ATTACHED)
@@ -159,3 +160,23 @@ def test_later_faults_have_one_of_the_nine_codes_a_place_and_a_source(fault: str
 
 def test_every_failure_of_decryption_looks_the_same_from_outside() -> None:
     assert replace(FAULTS["not_decrypted"], source="") == replace(FAULTS["not_inflated"], source="")
+
+
+@pytest.mark.parametrize("name", [*LIST, *(f"rule {rule}" for rule in DEFECTS)])
+def test_every_answer_that_is_decided_can_be_written(name: str) -> None:
+    opened = DEFECTS[name.removeprefix("rule ")]() if name.startswith("rule ") else LIST[name][0]()
+    answer = judge(opened, SignatureOutcome(status="invalid")).answer
+    if answer.kind is not AnswerKind.MESSAGE_ERROR:
+        return
+    told = message_error(opened.envelope, answer.errors, message_id=SIGNAL_ID, now=NOW, software=SOFTWARE)
+    sent = open_message(mailed(serialise(signed(build(told), REFERENCES[:1]))))
+    assert not [hit.rule for hit in sent.hits if hit.advice[0] in (Act.FAULT, Act.ERROR, Act.DISCARD)]
+    assert sent.envelope.ref_to_message_id == opened.envelope.message_id
+    assert [one.code for one in sent.envelope.report.errors] == [one.code for one in answer.errors]  # type: ignore[union-attr]
+
+
+def test_a_part_named_in_odd_letters_is_not_repeated_in_the_answer() -> None:
+    for odd in ("cid:" + "x" * 400, "cid:æ b", "cid:"):
+        opened = envelope("cid:att-1@example.no", odd)
+        answer = judge(opened, VALID).answer
+        assert all((one.location or "").isascii() and len(one.location or "") < 300 for one in answer.errors)
