@@ -49,6 +49,7 @@ def jobs(parts: Parts) -> dict[str, tuple[float, Callable[[], object]]]:
 def keep_house(parts: Parts) -> int:
     """All-clears, problems with new keys and books, and the disk."""
     watch.close_incidents(parts)
+    watch.ring_missing(parts)
     watch.tell_problems(parts)
     return watch.keep_house(parts)
 

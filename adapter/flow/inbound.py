@@ -202,6 +202,7 @@ def _match(parts: Parts, row: Row, facts: Facts) -> str:
         step = Step.QUARANTINED if result == "stranger" else Step.REFUSED if result == "unknown" else Step.MATCHED
         journal.move(db, row, at=now, kind="receipt", step=step, detail={"result": result})
         if result == "stranger":
+            alarms.append((f"stranger:{row['id']}", "an AppRec came from a party that did not get the message"))
             journal.flag(db, row, "spoof suspected", at=now)
     for name, text in alarms:
         raise_alarm(parts, name, text)

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
+
 import adapter.documents as documents
 import adapter.shapes as shapes
 import adapter.xmlio as xmlio
@@ -160,21 +162,6 @@ def store(parts: Parts, ready: Prepared, *, key: str | None, input_digest: str) 
         "submit_key": key,
         "input_digest": input_digest,
     }
-    limit = limit_for(parts.settings, facts.msg_type, facts.priority)
-    rows = [
-        outbox.NewDelivery(
-            id=parts.new_id(),
-            party=receiver.her_id,
-            road=agreement_of(receiver).road,
-            is_copy=index > 0,
-            urgency=urgency_of(facts.priority),
-            # P5: rows of one document or conversation go out in submit order.
-            lane=columns["document_id"] or columns["conversation"] or columns["msg_id"],
-            overrides=wire_names(ready.process, agreement_of(receiver)) or None,
-            overdue_at=at + round(min(limit.transport_h, limit.apprec_h) * HOUR_US),
-        )
-        for index, receiver in enumerate(ready.receivers)
-    ]
     new = outbox.NewMessage(id=parts.new_id(), tenant=ready.tenant.name, document=ready.document, columns=columns)
     with parts.store.transaction() as db:
         # Two calls with one key may race: the first one in the store wins.
@@ -183,9 +170,36 @@ def store(parts: Parts, ready: Prepared, *, key: str | None, input_digest: str) 
             return _same(found, input_digest)
         if ready.foreign:
             outbox.refuse_second_msg_id(db, ready.tenant.name, str(columns["msg_id"]))
+        rows = _rows(parts, ready, _lane(db, ready.tenant.name, columns), at)
         outbox.add(db, new, rows, at=at)
     parts.log.info("submitted", extra={"message_id": new.id, "msg_type": facts.msg_type, "receivers": len(rows)})
     return new.id
+
+
+def _lane(db: sa.Connection, tenant: str, columns: dict[str, Any]) -> str:
+    """Messages of one document or of one conversation share a lane: in it they go out in submit order (P5)."""
+    document_id, conversation = columns["document_id"], columns["conversation"]
+    known = outbox.lane_of(db, tenant, document_id, conversation)
+    return str(known or conversation or document_id or columns["msg_id"])
+
+
+def _rows(parts: Parts, ready: Prepared, lane: str, at: int) -> list[outbox.NewDelivery]:
+    """One row for each receiver, with its clock (P9)."""
+    facts = ready.facts
+    limit = limit_for(parts.settings, facts.msg_type, facts.priority)
+    return [
+        outbox.NewDelivery(
+            id=parts.new_id(),
+            party=receiver.her_id,
+            road=agreement_of(receiver).road,
+            is_copy=index > 0,
+            urgency=urgency_of(facts.priority),
+            lane=lane,
+            overrides=wire_names(ready.process, agreement_of(receiver)) or None,
+            overdue_at=at + round(min(limit.transport_h, limit.apprec_h) * HOUR_US),
+        )
+        for index, receiver in enumerate(ready.receivers)
+    ]
 
 
 def find_receiver(parts: Parts, choice: ReceiverChoice) -> RegisterEntry:

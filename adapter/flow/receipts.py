@@ -236,7 +236,7 @@ def match_receipt(
     """Join an AppRec document to the row of its sender (P4, P18); gives what happened.
 
     "unknown" = nothing of ours has that MsgId (logged only, V22); "stranger" = it does not come from that row's
-    receiver or its organisation: an event and an alarm, nothing moves.
+    receiver or its organisation: an event, nothing moves, and the caller raises the alarm.
     """
     message = outbox.find_sent(db, tenant, seen.original_msg_id)
     if message is None or message["answers"] is not None:
@@ -250,7 +250,6 @@ def match_receipt(
                 )
     for row in rows:
         journal.note(db, row, at=at, kind="receipt from a stranger", detail={"receipt_id": seen.receipt_id})
-    alarms.append((f"stranger:{message['id']}", "an AppRec came from a party that did not get the message"))
     return "stranger"
 
 

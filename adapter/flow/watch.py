@@ -145,6 +145,23 @@ def tell_problems(parts: Parts) -> None:
             all_clear(parts, incident)
 
 
+# Reasons that have an alarm of their own: a crash between the commit and the bell must not keep it silent.
+MUST_RING = frozenset(
+    {"emergency with faults", "emergency rejected", "spoof suspected", "conflict", "unreadable", "quarantined", "late"}
+)
+
+
+def ring_missing(parts: Parts) -> None:
+    """Raise the alarms of rows that ask for a person and that nobody was told of (P8, P26)."""
+    with parts.store.reading() as db:
+        told = {row["name"].rpartition(":")[2] for row in queries.incidents(db)}
+        rows = queries.list_rows(db, attention=True, limit=1000)
+    for row in rows:
+        if row["attention"] in MUST_RING and row["delivery_id"] not in told:
+            name = f"attention:{row['delivery_id']}"
+            raise_alarm(parts, name, f"a message asks for a person: {row['attention']}")
+
+
 def close_incidents(parts: Parts) -> None:
     """The all-clear of alarms whose row is off the attention list (P26)."""
     with parts.store.reading() as db:

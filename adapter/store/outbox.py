@@ -88,6 +88,19 @@ def add(db: sa.Connection, new: NewMessage, deliveries: Sequence[NewDelivery], *
         add_event(db, at=at, tenant=new.tenant, kind="submitted", new=Leg.QUEUED.value, **ids)
 
 
+def lane_of(db: sa.Connection, tenant: str, document_id: str | None, conversation: str | None) -> str | None:
+    """The lane of an earlier message of ours with this DocumentId, or that began this conversation (P5)."""
+    for column, value in ((message.c.document_id, document_id), (message.c.msg_id, conversation)):
+        if value is None:
+            continue
+        query = sa.select(delivery.c.lane).join(message, message.c.id == delivery.c.message_id)
+        query = query.where(column == value, message.c.direction == "out", message.c.tenant == tenant)
+        found = db.execute(query.order_by(message.c.seq.desc()).limit(1)).scalar()
+        if found is not None:
+            return str(found)
+    return None
+
+
 def refuse_second_msg_id(db: sa.Connection, tenant: str, msg_id: str) -> None:
     """Raise ConflictError when this tenant already sent a message with that MsgId (P1: one MsgId, one message)."""
     take_turns(db, f"msg id {tenant} {msg_id.lower()}")

@@ -16,7 +16,7 @@ from adapter.model.wire import Sent
 from adapter.security.demo_ca import write_pkcs12
 from adapter.simulator import world as place
 from adapter.store import outbox
-from adapter.store.tables import payload
+from adapter.store.tables import incident, payload
 from tests.journeys.rig import Rig, inquiry, letter, load, referral
 
 MakeRig = Callable[..., Rig]
@@ -102,6 +102,40 @@ def test_p5_a_refused_original_does_not_hold_its_change(rig: Rig) -> None:
     change = rig.send({**load("referral-frisklivssentral-change"), "receiver": {"her_id": place.GRANLI_FRISKLIV}})
     rig.rounds(2)
     assert (rig.state(first)[0][0], rig.state(change)[0][0]) == ("refused", "refused")
+
+
+def test_p5_a_message_in_a_conversation_waits_for_the_one_that_began_it(make_rig: MakeRig) -> None:
+    rig = make_rig(faults={POST: [("429", 1, 300)]})
+    first = rig.send(referral())
+    begun = rig.adapter.show(first)["message"]["msg_id"]
+    plain = {**load("dialogue-notat"), "sender": US, "receiver": {"her_id": place.GRANLI_FRISKLIV}}
+    reply = rig.send({**plain, "conversation": {"parent": begun, "conversation": begun}})
+    elsewhere = rig.send({**plain, "receiver": {"her_id": place.BEKKELIA_GP}})
+    rig.rounds(1)
+    assert [rig.state(one)[0][0] for one in (first, reply)] == ["queued", "queued"]
+    assert rig.state(elsewhere)[0][0] != "queued"
+    rig.advance(seconds=400)
+    rig.rounds(2)
+    order = [entry.msg_id for entry in rig.world.ledger if entry.receivers == (place.GRANLI_FRISKLIV,)]
+    assert order == [begun, rig.adapter.show(reply)["message"]["msg_id"]]
+
+
+def test_p26_a_crash_between_the_commit_and_the_bell_does_not_keep_an_alarm_silent(rig: Rig) -> None:
+    rig.world.inject(b"not XML", US)
+    rig.rounds(1)
+    with rig.adapter.parts.store.transaction() as db:
+        db.execute(incident.delete())  # as if the process had died before it rang
+    rig.alarms.clear()
+    rig.adapter.close()
+    rig.adapter = rig.open()
+    rig.rounds(2)
+    rung = [name for name, clear in rig.alarms if not clear]
+    assert len(rung) == 1
+    (row,) = rig.adapter.list(attention=True)
+    assert rung[0].endswith(row["delivery_id"])
+    rig.adapter.settle(row["message_id"], by="Kari", note="seen")
+    rig.rounds(2)
+    assert (rung[0], True) in rig.alarms
 
 
 def seen(rig: Rig, sent: str, status: ReceiptStatus, by: int, text: str | None = None) -> str:
@@ -343,7 +377,9 @@ def test_p28_with_retention_final_bytes_go_and_open_ones_stay(make_rig: MakeRig)
     rig.advance(days=40)
     rig.rounds(1)
     with rig.adapter.parts.store.reading() as db:
-        kept: dict[str, bool] = dict(db.execute(sa.select(payload.c.message_id, payload.c.content.is_not(None))).tuples().all())
+        kept: dict[str, bool] = dict(
+            db.execute(sa.select(payload.c.message_id, payload.c.content.is_not(None))).tuples().all()
+        )
     assert (bool(kept[done]), bool(kept[still])) == (False, True)
 
 
