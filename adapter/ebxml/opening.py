@@ -18,10 +18,10 @@ from adapter.ebxml.decide import Answer, decide
 from adapter.ebxml.head import DEFAULT_LIMITS, Head, MimeLimits
 from adapter.ebxml.mime import Package, Part, Shape, content_id_of, unpack, unpack_http
 from adapter.ebxml.moments import write_moment
-from adapter.ebxml.names import Kind, Road
+from adapter.ebxml.names import ErrorCode, Kind, Road
 from adapter.ebxml.plaintext import Plaintext
 from adapter.ebxml.read import read, signature_of
-from adapter.ebxml.rulebook import Hit, finding, in_order
+from adapter.ebxml.rulebook import RULES, Act, Hit, finding, in_order
 from adapter.ebxml.words import Envelope, Participant
 from adapter.errors import Finding, UnreadableError
 from adapter.xmlio import Element, Limits, parse
@@ -78,8 +78,9 @@ class Opened:
 class SignatureOutcome:
     """What verification found: ``status`` valid, invalid or absent; ``covered`` the reference URIs that hold.
 
-    ``rule`` is the numbered rule that an invalid one fails (46: certificate, 50: digest or value, …); ``warnings`` are
-    failed rules that do not make it invalid (104, 105).
+    ``rule`` is the numbered rule that an invalid one fails (46: certificate, 50: digest or value, EB3: a part that is
+    not signed, …): whatever its own advice, the message is answered with a SecurityFailure. ``warnings`` are failed
+    rules that do not make it invalid (104, 105).
     """
 
     status: str
@@ -215,7 +216,8 @@ def _signature_hits(opened: Opened, signature: SignatureOutcome, uncovered: Sequ
     place = "/Envelope/Header/Signature"
     hits = [Hit(rule, place) for rule in signature.warnings]
     if signature.status == "invalid":
-        hits.append(Hit(signature.rule or "50", place))
+        rule = signature.rule if signature.rule in RULES else "50"
+        hits.append(Hit(rule or "50", place, act=Act.ERROR, code=ErrorCode.SECURITY_FAILURE))
     if signature.status == "absent" and opened.envelope.kind is not None:
         hits.append(Hit("45", "/Envelope/Header"))
     if signature.status == "valid":
