@@ -89,6 +89,8 @@ def check_envelope(root: Element, envelope: Envelope, road: Road | None) -> Iter
         yield from _receipt(envelope)
     elif envelope.kind is Kind.MESSAGE_ERROR:
         yield from _report(envelope)
+    if envelope.kind is not Kind.PAYLOAD and (envelope.time_to_live or envelope.duplicate_elimination):
+        yield Hit("EB28", _HEADER)
     yield from _monitoring(envelope)
     if envelope.kind is Kind.PAYLOAD and not _names_fit(envelope):
         yield Hit("EB27", f"{_HEADER}/Service")
@@ -201,6 +203,8 @@ def _party(element: Element | None, side: Participant, path: str, rules: tuple[s
         yield Hit(empty, place)
     if any(one.type in ORGANISATION_TYPES and not _NINE.fullmatch(one.value) for one in side.ids):
         yield Hit("EB26", place)
+    if any(not one.type for one in side.ids):
+        yield Hit("EB30", place)
     her_ids = [one.value for one in side.ids if one.type == HER]
     if not her_ids:
         # A partner that has no address in the register is named by its organisation number (errata 1).
@@ -260,7 +264,9 @@ def _report(envelope: Envelope) -> Iterator[Hit]:
         yield Hit("122", f"{_HEADER}/MessageData/RefToMessageId", act=Act.DISCARD if lost else None)
     if envelope.receipt is not None:
         yield Hit("123", "/Envelope/Header/Acknowledgment")
-    if envelope.report and any(one.code not in ERROR_CODES for one in envelope.report.errors):
+    if envelope.report is None:
+        yield Hit("EB29", "/Envelope/Header/ErrorList")
+    elif any(one.code not in ERROR_CODES for one in envelope.report.errors):
         yield Hit("EB24", "/Envelope/Header/ErrorList/Error/@errorCode")
 
 

@@ -183,6 +183,9 @@ OWN_ROWS: tuple[tuple[str, ...], ...] = (
     ("EB24", "", "an error code outside ebMS 2.0's list", f"{_EB} 4.2.3.4", "info", "T"),
     ("EB25", "", "the signal's own signature names a part that a signal has not", f"{_G} 10.2", "info", "T"),
     ("EB26", "", "an organisation number must have nine digits", f"{_R} 6.2.1", "info", "T"),
+    ("EB28", "", "a signal carries TimeToLive or DuplicateElimination", f"{_R} 4.2", "info", "T"),
+    ("EB29", "", "an error report has no ErrorList", f"{_R} 4.2", "error", "X"),
+    ("EB30", "", "a PartyId has no type", f"{_R} 6.2.1", "warning", "T"),
     ("EB27", "", "Service, Action and roles are not those of the national table", "HISD 1209:2018", "warning", "T"),
 )
 # fmt: on

@@ -218,6 +218,9 @@ DEFECTS: dict[str, Callable[[], Opened]] = {
     "EB24": lambda: error('eb:errorCode="Unknown"', 'eb:errorCode="UnableToDecrypt"'),
     "EB25": lambda: opened_xml(serialise(signed(build(ACK)))),
     "EB26": lambda: xml('"HER">80225', '"ENH">80225'),
+    "EB28": lambda: ack("</eb:MessageData>", "</eb:MessageData><eb:DuplicateElimination/>"),
+    "EB29": lambda: opened_xml(re.sub(rb"<eb:ErrorList.*</eb:ErrorList>", b"", serialise(signed(build(ERROR), ())))),
+    "EB30": lambda: xml('<eb:PartyId eb:type="HER">80225', '<eb:PartyId type="HER">80225'),
     "EB27": lambda: xml("S-DIALOG_NOTAT", "DIALOG_NOTAT"),
 }
 # fmt: on
@@ -307,6 +310,21 @@ def test_a_finding_names_rule_place_and_source_and_quotes_nothing() -> None:
         for one in judge(make(), VALID).findings:
             assert "example.no" not in one.text + (one.path or ""), number
             assert one.source
+
+
+CANARY = "17875399837"
+
+
+def test_p21_no_finding_repeats_a_word_of_the_message() -> None:
+    places = re.findall(r"(?<=>)[^<]+(?=</)|(?<=\")[^\"<>]+(?=\")", GOOD.decode())
+    for place in dict.fromkeys(places):
+        opened = opened_xml(GOOD.decode().replace(place, CANARY).encode(), ATTACHED)
+        for outcome in (None, SignatureOutcome(status="invalid")):
+            assert CANARY not in str([one.as_json() for one in judge(opened, outcome).findings]), place
+    for line in WIRE.split(b"\r\n")[:9]:
+        name, _, value = line.partition(b": ")
+        opened = open_message(WIRE.replace(line, name + b": " + CANARY.encode(), 1) if value else WIRE)
+        assert CANARY not in str([one.as_json() for one in judge(opened, None).findings])
 
 
 def test_statistics_are_information_and_tolerated_faults_are_warnings() -> None:
