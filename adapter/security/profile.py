@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from adapter.security import content
 Element = etree._Element
 
 DS = "http://www.w3.org/2000/09/xmldsig#"
-_EXC = "http://www.w3.org/2001/10/xml-exc-c14n#"
+EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
 _MORE = "http://www.w3.org/2001/04/xmldsig-more#"
 ENVELOPED = DS + "enveloped-signature"
 INCLUSIVE = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
@@ -31,7 +31,12 @@ RSA_SHA256 = _MORE + "rsa-sha256"
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
 
 # Reference URI="" never selects comments, so the two forms of each method mean the same here.
-CANONICAL_FORMS = {INCLUSIVE: False, INCLUSIVE + "#WithComments": False, _EXC: True, _EXC + "WithComments": True}
+CANONICAL_FORMS = {
+    INCLUSIVE: False,
+    INCLUSIVE + "#WithComments": False,
+    EXCLUSIVE: True,
+    EXCLUSIVE + "WithComments": True,
+}
 RSA_HASHES: dict[str, hashes.HashAlgorithm] = {
     RSA_SHA256: hashes.SHA256(),
     _MORE + "rsa-sha384": hashes.SHA384(),
@@ -85,8 +90,8 @@ def broken(text: str) -> SignatureError:
 
 def read_plan(signature: Element, allow_sha1: bool) -> Plan:
     """The plan of a Signature that keeps to the profile; raises SignatureError for any other."""
-    info, value, key_info = _parts(signature, "SignedInfo", "SignatureValue", "KeyInfo")
-    inherited = tuple(_inherited(signature))
+    info, value, key_info = parts_of(signature, "SignedInfo", "SignatureValue", "KeyInfo")
+    inherited = tuple(inherited_by(signature))
     raw = etree.tostring(info, with_tail=False)
     found = _split(raw)
     if found is None:
@@ -97,13 +102,13 @@ def read_plan(signature: Element, allow_sha1: bool) -> Plan:
         octets = first + digest + last
     if not allow_sha1 and {asked.method, asked.digest_method} & SHA1_NAMES:
         raise broken("SHA-1 is not accepted from this sender")
-    return Plan(octets=octets, value=_base64(value), key_info=key_info, asked=asked, digest=_decode(digest.decode()))
+    return Plan(octets=octets, value=read_base64(value), key_info=key_info, asked=asked, digest=decode(digest.decode()))
 
 
-def _inherited(signature: Element) -> Iterator[tuple[str, str]]:
+def inherited_by(signature: Element) -> Iterator[tuple[str, str]]:
     """The xml: attributes in force at SignedInfo, nearest first."""
-    for above in (signature, signature.getparent()):
-        for name, value in above.items() if above is not None else ():
+    for above in (signature, *signature.iterancestors()):
+        for name, value in above.items():
             if str(name).startswith(_XML):
                 yield str(name), str(value)
 
@@ -134,27 +139,36 @@ def _read_signed_info(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> tup
     ``raw`` is SignedInfo as a document of its own: lxml's C14N of an element within a tree is wrong (a false xmlns="").
     As an apex it inherits namespaces and, in inclusive C14N, xml: attributes.
     """
-    try:
-        apex = xmlio.parse(raw)
-    except UnreadableError:
-        raise broken("SignedInfo has too many attributes or namespaces") from None
-    method, signing, reference = _parts(apex, "CanonicalizationMethod", "SignatureMethod", "Reference")
-    transforms, digesting, digest = _parts(reference, "Transforms", "DigestMethod", "DigestValue")
+    apex = as_apex(raw)
+    method, signing, reference = parts_of(apex, "CanonicalizationMethod", "SignatureMethod", "Reference")
+    transforms, digesting, digest = parts_of(reference, "Transforms", "DigestMethod", "DigestValue")
     if reference.get("URI") != "":
         raise broken("the reference does not cover the whole document")
-    info_form = _read_form(method)
-    asked = Asked(_algorithm(signing, RSA_HASHES), _algorithm(digesting, DIGESTS), _read_transforms(transforms))
+    info_form = read_form(method)
+    asked = Asked(algorithm_of(signing, RSA_HASHES), algorithm_of(digesting, DIGESTS), _read_transforms(transforms))
     if len(digest):
         raise broken("a base64 value must be text alone")
-    if not info_form.exclusive:
+    return apex_octets(apex, info_form, inherited), (digest.text or "").encode(), asked
+
+
+def as_apex(raw: bytes) -> Element:
+    """SignedInfo as the root of a document of its own."""
+    try:
+        return xmlio.parse(raw)
+    except UnreadableError:
+        raise broken("SignedInfo has too many attributes or namespaces") from None
+
+
+def apex_octets(apex: Element, form: Form, inherited: Iterable[tuple[str, str]]) -> bytes:
+    """What the signature value is over: SignedInfo, canonical, with what it inherits from its ancestors."""
+    if not form.exclusive:
         for name, value in inherited:
             if name not in apex.attrib:
                 apex.set(name, value)
-    octets = content.canonical(apex, info_form.exclusive, info_form.prefixes)
-    return octets, (digest.text or "").encode(), asked
+    return content.canonical(apex, form.exclusive, form.prefixes)
 
 
-def _parts(element: Element, *names: str) -> list[Element]:
+def parts_of(element: Element, *names: str) -> list[Element]:
     """The element's children, which must be exactly these of the ds: namespace, with nothing but space between."""
     children = list(element)
     texts = [element.text, *[child.tail for child in children]]
@@ -172,38 +186,41 @@ def _read_transforms(transforms: Element) -> Form:
     steps = list(transforms)
     if not 1 <= len(steps) <= 2:
         raise broken("one or two transforms are accepted")
-    _parts(transforms, *["Transform"] * len(steps))
+    parts_of(transforms, *["Transform"] * len(steps))
     if steps[0].get("Algorithm") != ENVELOPED or len(steps[0]):
         raise broken("the first transform must be enveloped-signature")
-    return _read_form(steps[1]) if len(steps) == 2 else Form(exclusive=False)
+    return read_form(steps[1]) if len(steps) == 2 else Form(exclusive=False)
 
 
-def _read_form(element: Element) -> Form:
+def read_form(element: Element) -> Form:
+    """The canonicalisation that an element with Algorithm and parameters names."""
     exclusive = CANONICAL_FORMS.get(element.get("Algorithm", ""))
     if exclusive is None:
         raise broken("a canonicalisation or transform is not accepted")
     if not len(element):
         return Form(exclusive=exclusive)
     prefixes = element[0]
-    if not exclusive or len(element) > 1 or prefixes.tag != f"{{{_EXC}}}InclusiveNamespaces" or len(prefixes):
+    if not exclusive or len(element) > 1 or prefixes.tag != f"{{{EXCLUSIVE}}}InclusiveNamespaces" or len(prefixes):
         raise broken("a canonicalisation has an unknown parameter")
     return Form(exclusive=True, prefixes=tuple(prefixes.get("PrefixList", "").split()))
 
 
-def _algorithm(element: Element, known: Container[str]) -> str:
+def algorithm_of(element: Element, known: Container[str]) -> str:
+    """The Algorithm of an element without parameters, which must be a known one."""
     name = element.get("Algorithm", "")
     if name not in known or len(element):
         raise broken("an algorithm is not accepted: RSA with SHA-256, SHA-384 or SHA-512 is")
     return name
 
 
-def _base64(element: Element) -> bytes:
+def read_base64(element: Element) -> bytes:
+    """The octets of an element whose only content is base64; blanks and line ends are looked past."""
     if len(element):
         raise broken("a base64 value must be text alone")
-    return _decode(element.text or "")
+    return decode(element.text or "")
 
 
-def _decode(text: str) -> bytes:
+def decode(text: str) -> bytes:
     try:
         return b64decode("".join(text.split()), validate=True)
     except ValueError:

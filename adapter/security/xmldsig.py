@@ -43,6 +43,7 @@ from adapter.security.profile import (
     SHA256,
     Plan,
     broken,
+    inherited_by,
     read_certificates,
     read_plan,
 )
@@ -50,7 +51,7 @@ from adapter.security.profile import (
 Element = etree._Element
 
 _XML = "{http://www.w3.org/XML/1998/namespace}"
-_DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
+DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 _ATTRIBUTE_ESCAPES = (
     ("&", "&amp;"),
     ("<", "&lt;"),
@@ -125,9 +126,9 @@ def sign_document(document: bytes, signer: Signer, *, limits: xmlio.Limits = xml
 
 
 def _sign(root: Element, signer: Signer, markers: Sequence[bytes], texts: Sequence[content.Text]) -> bytes:
-    _refuse_for_signing(root)
+    refuse_for_signing(root)
     skeleton = xmlio.canonical(root)
-    _refuse_namespaces(root, skeleton)
+    refuse_namespaces(root, skeleton)
     try:
         parts = content.cut(skeleton, markers)
     except ValueError:
@@ -137,11 +138,11 @@ def _sign(root: Element, signer: Signer, markers: Sequence[bytes], texts: Sequen
     for part in (*body, parts[-1]):
         digest.update(part)
     end = parts[-1].rindex(b"</")  # C14N always writes the root's end tag
-    signature = _write_signature(root, digest.digest(), signer)
-    return b"".join([_DECLARATION, *body, parts[-1][:end], signature, parts[-1][end:]])
+    signature = write_signature(root, _SIGNED_INFO % b64encode(digest.digest()), signer)
+    return b"".join([DECLARATION, *body, parts[-1][:end], signature, parts[-1][end:]])
 
 
-def _refuse_for_signing(root: Element) -> None:
+def refuse_for_signing(root: Element) -> None:
     if root.getparent() is not None:
         raise InputError("only a whole document can be signed", code="SIGN.PART", cure="sign the root element")
     if next(root.iter(f"{{{DS}}}Signature"), None) is not None:
@@ -150,7 +151,7 @@ def _refuse_for_signing(root: Element) -> None:
         raise InputError("a processing instruction cannot be signed", code="SIGN.PI", cure="remove it")
 
 
-def _refuse_namespaces(root: Element, skeleton: bytes) -> None:
+def refuse_namespaces(root: Element, skeleton: bytes) -> None:
     """libxml2's C14N writes namespace names as they are, so one with a reserved character would break the form."""
     if _SUSPECT.search(skeleton) is None:
         return
@@ -159,30 +160,32 @@ def _refuse_namespaces(root: Element, skeleton: bytes) -> None:
             raise InputError("a namespace name has characters that break its canonical form", code="SIGN.NAMESPACE")
 
 
-def _write_signature(root: Element, digest: bytes, signer: Signer) -> bytes:
-    """The Signature as C14N writes it within this root, with SignedInfo signed in its context.
+def write_signature(parent: Element, inside: bytes, signer: Signer) -> bytes:
+    """The Signature as C14N writes it within ``parent``; ``inside`` is the content of SignedInfo in that form.
 
-    SignedInfo's own canonical form, as an apex, also carries every namespace and xml: attribute in force at the root.
+    SignedInfo's own canonical form, as an apex, also carries every namespace and xml: attribute in force at its place.
     """
-    inside = _SIGNED_INFO % b64encode(digest)
-    value = signer.sign(_apex_tag(root) + inside + b"</ds:SignedInfo>")
+    value = signer.sign(_apex_tag(parent) + inside + b"</ds:SignedInfo>")
     certificate = b64encode(signer.certificate.public_bytes(Encoding.DER))
-    declared = b"" if root.nsmap.get("ds") == DS else b' xmlns:ds="%s"' % DS.encode()
+    declared = b"" if parent.nsmap.get("ds") == DS else b' xmlns:ds="%s"' % DS.encode()
     return _SIGNATURE % (declared, inside, b64encode(value), certificate)
 
 
-def _apex_tag(root: Element) -> bytes:
-    scope = {prefix or "": uri for prefix, uri in root.nsmap.items() if prefix != "xml"} | {"ds": DS}
+def _apex_tag(parent: Element) -> bytes:
+    scope = {prefix or "": uri for prefix, uri in parent.nsmap.items() if uri and prefix != "xml"} | {"ds": DS}
     tag = "<ds:SignedInfo"
     for prefix in sorted(scope):
-        tag += f' xmlns{":" + prefix if prefix else ""}="{_escape(scope[prefix])}"'
-    inherited = {str(name)[len(_XML) :]: str(value) for name, value in root.items() if str(name).startswith(_XML)}
+        tag += f' xmlns{":" + prefix if prefix else ""}="{escape(scope[prefix])}"'
+    inherited: dict[str, str] = {}
+    for name, text in inherited_by(parent):
+        inherited.setdefault(name[len(_XML) :], text)
     for name in sorted(inherited):
-        tag += f' xml:{name}="{_escape(inherited[name])}"'
+        tag += f' xml:{name}="{escape(inherited[name])}"'
     return (tag + ">").encode()
 
 
-def _escape(value: str) -> str:
+def escape(value: str) -> str:
+    """An attribute value as C14N writes it."""
     for raw, written in _ATTRIBUTE_ESCAPES:
         value = value.replace(raw, written)
     return value
@@ -208,7 +211,7 @@ def verify(root: Element, *, allow_sha1: bool = False, pinned: x509.Certificate 
     if root.getparent() is not None:
         root = copy.deepcopy(root)
         root.tail = None
-    _refuse_noise(root)
+    refuse_noise(root)
     signature = _find_signature(root)
     plan = read_plan(signature, allow_sha1)
     certificate, chain = _check_value(plan, pinned)
@@ -223,7 +226,7 @@ def verify(root: Element, *, allow_sha1: bool = False, pinned: x509.Certificate 
     )
 
 
-def _refuse_noise(root: Element) -> None:
+def refuse_noise(root: Element) -> None:
     """Comments are never signed, so they go; what else is not plain elements and text is refused."""
     if root.getroottree().docinfo.internalDTD is not None:
         raise broken("a document type declaration is not accepted in a signed document")
@@ -259,17 +262,24 @@ def _check_value(plan: Plan, pinned: x509.Certificate | None) -> tuple[x509.Cert
     """The certificate whose key made the signature value, and the others beside it."""
     certificates = read_certificates(plan.key_info)
     for certificate in certificates:
-        key = certificate.public_key()
-        if not isinstance(key, rsa.RSAPublicKey) or not MIN_KEY_BITS <= key.key_size <= MAX_KEY_BITS:
-            continue
-        try:
-            key.verify(plan.value, plan.octets, padding.PKCS1v15(), RSA_HASHES[plan.asked.method])
-        except InvalidSignature:
+        if not has_signed(certificate, plan.value, plan.octets, plan.asked.method):
             continue
         if pinned is not None and certificate != pinned:
             raise broken("another certificate than the expected one has signed")
         return certificate, tuple(other for other in certificates if other is not certificate)
     raise broken("the signature value does not belong to SignedInfo and the certificate")
+
+
+def has_signed(certificate: x509.Certificate, value: bytes, octets: bytes, method: str) -> bool:
+    """True when ``value`` is the signature over ``octets`` by the certificate's RSA key of a fair size."""
+    key = certificate.public_key()
+    if not isinstance(key, rsa.RSAPublicKey) or not MIN_KEY_BITS <= key.key_size <= MAX_KEY_BITS:
+        return False
+    try:
+        key.verify(value, octets, padding.PKCS1v15(), RSA_HASHES[method])
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _check_digest(root: Element, signature: Element, plan: Plan) -> Element:

@@ -1,0 +1,206 @@
+"""What an ebXML envelope's signature may ask for: SignedInfo with several references, read against the lists.
+
+Everything here is structure; nothing is computed and nothing is trusted. Partners leave out the XPath transform or put
+it in, and the national form has three transforms: what is declared is what will be executed, and what is not on the
+list is refused.
+
+Sources: ebMS 2.0 chapter 4.1; HIS 1037 5.5 and 6.2.3; HITS 1172 5.10.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from lxml import etree
+
+from adapter.errors import EnvelopeSignatureError, SignatureError
+from adapter.security.profile import (
+    CANONICAL_FORMS,
+    DIGESTS,
+    DS,
+    ENVELOPED,
+    RSA_SHA256,
+    SHA1_NAMES,
+    SHA256,
+    Form,
+    algorithm_of,
+    apex_octets,
+    as_apex,
+    inherited_by,
+    parts_of,
+    read_base64,
+    read_form,
+)
+
+Element = etree._Element
+
+SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
+XPATH = "http://www.w3.org/TR/1999/REC-xpath-19991116"
+NEXT_MSH, NEXT = "urn:oasis:names:tc:ebxml-msg:actor:nextMSH", "http://schemas.xmlsoap.org/soap/actor/next"
+ACTOR = f"{{{SOAP}}}actor"
+METHODS = frozenset({RSA_SHA256, DS + "rsa-sha1"})
+DIGEST_NAMES = frozenset({SHA256, DS + "sha1"})
+MAX_REFERENCES = 200
+
+_STEP = r"\s*ancestor-or-self\s*::\s*node\s*\(\s*\)\s*\[\s*@([\w.-]+):actor\s*=\s*(?:\"([^\"]+)\"|'([^']+)')\s*\]\s*"
+_EXPRESSION = re.compile(rf"\s*not\s*\({_STEP}\|{_STEP}\)\s*")
+_MAX_EXPRESSION = 1_000
+_REFERENCE = f"{{{DS}}}Reference"
+
+
+class PartReference(NamedTuple):
+    """A reference to an attachment: its URI and the Content-ID in it as written, and the digest with its hash."""
+
+    uri: str
+    content_id: str
+    algorithm: str
+    digest: bytes
+
+
+class RootReference(NamedTuple):
+    """The reference to the envelope: what C14N, whether elements for the next hop are left out, and the digest."""
+
+    form: Form
+    without_next: bool
+    algorithm: str
+    digest: bytes
+
+
+class EnvelopePlan(NamedTuple):
+    """A Signature, read: ``octets`` is SignedInfo as it was signed; ``algorithms`` the URIs used, without repeats."""
+
+    octets: bytes
+    value: bytes
+    key_info: Element
+    method: str
+    root: RootReference
+    parts: tuple[PartReference, ...]
+    algorithms: tuple[str, ...]
+
+
+def broken(
+    text: str, rule: str = "50", *, uncovered: Iterable[str] = (), algorithms: Iterable[str] = ()
+) -> EnvelopeSignatureError:
+    """What the profile demands, with the numbered rule that it fails; never what was found (P21)."""
+    return EnvelopeSignatureError(text, rule=rule, uncovered=uncovered, algorithms=algorithms)
+
+
+@contextmanager
+def failing(rule: str) -> Iterator[None]:
+    """What the document's engine refuses, refused as the envelope's, with a rule number."""
+    try:
+        yield
+    except SignatureError as error:
+        raise broken(error.text, rule) from None
+
+
+def read_envelope_plan(signature: Element, allow_sha1: bool) -> EnvelopePlan:
+    """The plan of a Signature that keeps to the profile; raises EnvelopeSignatureError for any other."""
+    for name, rule in (("SignedInfo", "363"), ("SignatureValue", "42"), ("KeyInfo", "32")):
+        if signature.find(f"{{{DS}}}{name}") is None:
+            raise broken(f"the signature has no {name}", rule)
+    with failing("50"):
+        info, value, key_info = parts_of(signature, "SignedInfo", "SignatureValue", "KeyInfo")
+        # As a document of its own: C14N of an element within a tree is wrong in lxml (a false xmlns="").
+        apex = as_apex(etree.tostring(info, with_tail=False))
+        count = sum(1 for _ in apex.iterchildren(_REFERENCE))
+        if not 1 <= count <= MAX_REFERENCES:
+            raise broken("SignedInfo must hold references, and not too many", "39")
+        method, signing, *references = parts_of(
+            apex, "CanonicalizationMethod", "SignatureMethod", *["Reference"] * count
+        )
+        info_form, octets_value = read_form(method), read_base64(value)
+    with failing("84"):
+        name = algorithm_of(signing, METHODS)
+    root, parts, digests = _read_references(references)
+    algorithms = tuple(dict.fromkeys((name, *digests)))
+    if not allow_sha1 and not SHA1_NAMES.isdisjoint(algorithms):
+        raise broken("SHA-1 is not accepted from this sender", "84", algorithms=algorithms)
+    octets = apex_octets(apex, info_form, inherited_by(signature))
+    return EnvelopePlan(octets, octets_value, key_info, name, root, parts, algorithms)
+
+
+def _read_references(references: list[Element]) -> tuple[RootReference, tuple[PartReference, ...], list[str]]:
+    roots: list[RootReference] = []
+    parts: dict[str, PartReference] = {}
+    used: list[str] = []
+    for reference in references:
+        uri = reference.get("URI")
+        if uri is None:
+            raise broken("a reference names nothing", "85")
+        if uri == "":
+            roots.append(_read_root(reference, used))
+            continue
+        part = _read_part(reference, uri, used)
+        if part.content_id in parts:
+            raise broken("two references name one part")
+        parts[part.content_id] = part
+    if len(roots) != 1:
+        raise broken("exactly one reference must cover the envelope", "40")
+    return roots[0], tuple(parts.values()), used
+
+
+def _read_digest(method: Element, value: Element, used: list[str]) -> tuple[str, bytes]:
+    with failing("33"):
+        name = algorithm_of(method, DIGEST_NAMES)
+    used.append(name)
+    with failing("64"):
+        return DIGESTS[name], read_base64(value)
+
+
+def _read_root(reference: Element, used: list[str]) -> RootReference:
+    with failing("38"):
+        transforms, method, value = parts_of(reference, "Transforms", "DigestMethod", "DigestValue")
+        form, without_next = _read_transforms(transforms)
+    return RootReference(form, without_next, *_read_digest(method, value, used))
+
+
+def _read_part(reference: Element, uri: str, used: list[str]) -> PartReference:
+    """An attachment is covered as its octets are: a transform would be another content than the one received."""
+    content_id = uri[4:].strip().removeprefix("<").removesuffix(">")
+    if uri[:4].lower() != "cid:" or not content_id:
+        raise broken("a part is referenced by cid:", "34")
+    with failing("50"):
+        method, value = parts_of(reference, "DigestMethod", "DigestValue")
+    return PartReference(uri, content_id, *_read_digest(method, value, used))
+
+
+def _read_transforms(transforms: Element) -> tuple[Form, bool]:
+    """Enveloped-signature, the one XPath, and a C14N last: each at most once, the first one always."""
+    steps = list(transforms)
+    if not 1 <= len(steps) <= 3:
+        raise broken("one to three transforms are accepted", "38")
+    parts_of(transforms, *["Transform"] * len(steps))
+    form, enveloped, without_next = None, False, False
+    for step in steps:
+        name = step.get("Algorithm", "")
+        if form is not None:
+            raise broken("nothing may follow the canonicalisation", "35")
+        if name == ENVELOPED and not enveloped and not len(step):
+            enveloped = True
+        elif name == XPATH and not without_next:
+            _check_xpath(step)
+            without_next = True
+        elif name in CANONICAL_FORMS:
+            form = read_form(step)
+        else:
+            raise broken("a transform is not accepted", "38")
+    if not enveloped:
+        raise broken("the transforms must leave out the signature itself", "37")
+    return form or Form(exclusive=False), without_next
+
+
+def _check_xpath(step: Element) -> None:
+    """The expression of ebMS 2.0, by its parts: both actors, and a prefix that means SOAP here. No other is run."""
+    (expression,) = parts_of(step, "XPath")
+    text = expression.text or ""
+    found = _EXPRESSION.fullmatch(text) if len(text) <= _MAX_EXPRESSION and not len(expression) else None
+    if found is None:
+        raise broken("the XPath transform is not that of ebMS 2.0", "36")
+    first, second = found.group(2) or found.group(3), found.group(5) or found.group(6)
+    prefixes = {found.group(1), found.group(4)}
+    if {first, second} != {NEXT_MSH, NEXT} or any(expression.nsmap.get(prefix) != SOAP for prefix in prefixes):
+        raise broken("the XPath transform is not that of ebMS 2.0", "36")

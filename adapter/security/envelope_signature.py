@@ -1,0 +1,282 @@
+"""The signature of an ebXML envelope: over the SOAP envelope and over the octets of every attachment.
+
+Sign: the envelope is canonicalised once and the Signature put in before the Header's end tag, so that the signed bytes
+are never serialised again.
+
+Verify, in this order: exactly one Signature, child of the Header → SignedInfo against the lists → the certificate, the
+agreed one where it is given → RSA over SignedInfo → every part named and every name a part → only then digests. What
+comes back are the canonical octets that were digested, and the tree in them: read that, and nothing else. Elements for
+the next hop are left out of it where the transforms leave them out; only blocks that say nothing of the message may be.
+
+Sources: ebMS 2.0 chapter 4.1; HIS 1037 5.5 and 6.2.3; HITS 1172 5.10; W3C XML Signature 1.1.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from urllib.parse import unquote
+
+from cryptography import x509
+from lxml import etree
+
+from adapter import xmlio
+from adapter.errors import InputError
+from adapter.security import content, xmldsig
+from adapter.security.envelope_profile import (
+    ACTOR,
+    NEXT,
+    NEXT_MSH,
+    SOAP,
+    XPATH,
+    EnvelopePlan,
+    PartReference,
+    RootReference,
+    broken,
+    failing,
+    read_envelope_plan,
+)
+from adapter.security.keys import Signer
+from adapter.security.profile import DS, ENVELOPED, INCLUSIVE, RSA_SHA256, SHA1_NAMES, SHA256, Form, read_certificates
+
+Element = etree._Element
+Octets = bytes | memoryview
+
+_SIGNATURE = f"{{{DS}}}Signature"
+_HEADER = f"{{{SOAP}}}Header"
+_EB = "http://www.oasis-open.org/committees/ebxml-msg/schema/msg-header-2_0.xsd"
+_OURS = (_EB, DS, SOAP)
+_SYNC_REPLY = f"{{{_EB}}}SyncReply"
+_CONTENT_ID = re.compile(r"[!#$'-;=?-~]{1,500}")  # printable ASCII that needs no escape in an attribute or URI
+_EXPRESSION = f'not(ancestor-or-self::node()[@%s:actor="{NEXT_MSH}"] | ancestor-or-self::node()[@%s:actor="{NEXT}"])'
+_ROOT = (
+    f'<ds:CanonicalizationMethod Algorithm="{INCLUSIVE}"></ds:CanonicalizationMethod>'
+    f'<ds:SignatureMethod Algorithm="{RSA_SHA256}"></ds:SignatureMethod>'
+    f'<ds:Reference URI=""><ds:Transforms><ds:Transform Algorithm="{ENVELOPED}"></ds:Transform>'
+    f'<ds:Transform Algorithm="{XPATH}"><ds:XPath%s>{_EXPRESSION}</ds:XPath></ds:Transform>'
+    f'<ds:Transform Algorithm="{INCLUSIVE}"></ds:Transform></ds:Transforms>'
+)
+_DIGEST = f'<ds:DigestMethod Algorithm="{SHA256}"></ds:DigestMethod><ds:DigestValue>%s</ds:DigestValue></ds:Reference>'
+_PART = '<ds:Reference URI="cid:%s">'
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedEnvelope:
+    """A sound signature. ``root`` is the signed envelope, parsed from the ``octets`` that were digested.
+
+    ``covered`` are the reference URIs that hold: "" for the envelope, then ``cid:…``. ``left_out`` are the local names
+    of blocks for the next hop that nobody has signed, ``missing`` the references of a signal to parts that it has not.
+    ``algorithms`` are the URIs of signature and digests, without repeats. Trust in ``certificate`` is not judged here.
+    """
+
+    octets: bytes = field(repr=False)
+    certificate: x509.Certificate = field(repr=False)
+    covered: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @cached_property
+    def root(self) -> Element:
+        return xmlio.parse(self.octets)
+
+    @property
+    def sha1(self) -> bool:
+        return not SHA1_NAMES.isdisjoint(self.algorithms)
+
+
+# --- sign -------------------------------------------------------------------------------------------------------------
+
+
+def sign_envelope(root: Element, signer: Signer, parts: Mapping[str, Octets]) -> bytes:
+    """The signed envelope as UTF-8 bytes with an XML declaration, the Signature last in the SOAP Header.
+
+    ``parts`` are the attachments by Content-ID without brackets, as they will be after transfer-decoding (for an
+    encrypted one: the DER). The tree is left as it was. Raises InputError for what is no SOAP envelope, is signed
+    already or has processing instructions, and for a Content-ID that would need an escape.
+    """
+    xmldsig.refuse_for_signing(root)
+    header = _header_of(root)
+    if header is None:
+        raise InputError("only a SOAP envelope with a Header first can be signed", code="SIGN.ENVELOPE")
+    if not all(_CONTENT_ID.fullmatch(name) for name in parts):
+        raise InputError("a Content-ID is printable ASCII without blanks, quotes or brackets", code="SIGN.CONTENT_ID")
+    skeleton = xmlio.canonical(root)
+    xmldsig.refuse_namespaces(root, skeleton)
+    end = b"</%s>" % _written_name(header).encode()
+    if skeleton.count(end) != 1:
+        raise InputError("the envelope has more than one Header", code="SIGN.ENVELOPE")
+    leaving = _for_next_hop(root)
+    if not all(_may_be_left_out(element, header) for element in leaving):
+        raise InputError("only SyncReply and foreign blocks may be for the next hop", code="SIGN.NEXT_HOP")
+    octets = _canonical_without(root, leaving, Form(exclusive=False)) if leaving else skeleton
+    inside = _signed_info(header, hashlib.sha256(octets).digest(), parts)
+    signature = xmldsig.write_signature(header, inside, signer)
+    at = skeleton.index(end)
+    return b"".join([xmldsig.DECLARATION, skeleton[:at], signature, skeleton[at:]])
+
+
+def _written_name(element: Element) -> str:
+    name = etree.QName(element).localname
+    return f"{element.prefix}:{name}" if element.prefix else name
+
+
+def _signed_info(header: Element, digest: bytes, parts: Mapping[str, Octets]) -> bytes:
+    """The content of SignedInfo in canonical form; the XPath's prefix is the envelope's own for SOAP, where it can."""
+    prefix = next((name for name, uri in header.nsmap.items() if uri == SOAP and name), None)
+    declared = "" if prefix else f' xmlns:SOAP="{SOAP}"'
+    prefix = prefix or "SOAP"
+    references = [_ROOT % (declared, prefix, prefix) + _DIGEST % b64encode(digest).decode()]
+    for name, octets in parts.items():
+        references.append(_PART % name + _DIGEST % b64encode(hashlib.sha256(octets).digest()).decode())
+    return "".join(references).encode()
+
+
+# --- verify -----------------------------------------------------------------------------------------------------------
+
+
+def verify_envelope(
+    root: Element,
+    parts: Mapping[str, Octets],
+    *,
+    allow_sha1: bool = False,
+    pinned: x509.Certificate | None = None,
+    signal: bool = False,
+) -> VerifiedEnvelope:
+    """The signed envelope and who signed it; the tree handed in is left as it was.
+
+    ``parts`` are all attachments, transfer-decoded, by Content-ID without brackets: each of them must be signed, and
+    each reference must name one. ``pinned``: only this certificate may have signed (the agreement's or the register's).
+    ``signal``: references to parts are looked past, because partners copy them there (HITS 1171 10.2).
+
+    Raises EnvelopeSignatureError with the numbered rule of HITS 1172 (45: there is none).
+    """
+    if root.getparent() is not None:
+        raise InputError("only a whole envelope can be verified", code="SIGN.PART")
+    with failing("50"):
+        xmldsig.refuse_noise(root)
+    plan = read_envelope_plan(_find_signature(root), allow_sha1)
+    certificate = _check_value(plan, pinned)
+    found, missing = _match_parts(plan, parts, signal)
+    for reference, octets in found:
+        if hashlib.new(reference.algorithm, octets).digest() != reference.digest:
+            raise broken("a part is not what was signed", uncovered=(reference.uri,), algorithms=plan.algorithms)
+    octets, left_out = _check_root(root, plan.root)
+    return VerifiedEnvelope(
+        octets=octets,
+        certificate=certificate,
+        covered=("", *[reference.uri for reference, _ in found]),
+        algorithms=plan.algorithms,
+        left_out=left_out,
+        missing=missing,
+    )
+
+
+def judge_validity(certificate: x509.Certificate, when: datetime) -> str | None:
+    """The numbered rule that a time before (104) or after (105) the certificate's validity fails; None when inside."""
+    if when < certificate.not_valid_before_utc:
+        return "104"
+    return "105" if when > certificate.not_valid_after_utc else None
+
+
+def _header_of(root: Element) -> Element | None:
+    """The Header, when the root is an Envelope that begins with it and has no other."""
+    first = next(root.iterchildren(etree.Element), None) if root.tag == f"{{{SOAP}}}Envelope" else None
+    if first is None or first.tag != _HEADER or sum(1 for _ in root.iterchildren(_HEADER)) != 1:
+        return None
+    return first
+
+
+def _find_signature(root: Element) -> Element:
+    found = list(root.iter(_SIGNATURE))
+    if not found:
+        raise broken("the envelope has no signature", "45", uncovered=("",))
+    if len(found) > 1:
+        raise broken("the envelope has more than one signature", "52")
+    if found[0].getparent() is not _header_of(root):
+        raise broken("the signature is not a child of the envelope's one Header", "45")
+    return found[0]
+
+
+def _check_value(plan: EnvelopePlan, pinned: x509.Certificate | None) -> x509.Certificate:
+    data = plan.key_info.findall(f"{{{DS}}}X509Data")
+    if len(data) != 1:
+        raise broken("KeyInfo must hold one X509Data", "65" if data else "41")
+    if len(data[0].findall(f"{{{DS}}}X509Certificate")) > 1:
+        raise broken("X509Data must hold the signer's certificate alone", "65")
+    with failing("46"):
+        (certificate,) = read_certificates(plan.key_info)
+    if pinned is not None and certificate != pinned:
+        raise broken("another certificate than the agreed one has signed", "44", algorithms=plan.algorithms)
+    if not xmldsig.has_signed(certificate, plan.value, plan.octets, plan.method):
+        text = "the signature value does not belong to SignedInfo and the certificate"
+        raise broken(text, algorithms=plan.algorithms)
+    return certificate
+
+
+def _match_parts(
+    plan: EnvelopePlan, parts: Mapping[str, Octets], signal: bool
+) -> tuple[list[tuple[PartReference, Octets]], tuple[str, ...]]:
+    """Each reference with its part, one to one; and the references of a signal that name none."""
+    found: dict[str, tuple[PartReference, Octets]] = {}
+    missing: list[str] = []
+    for reference in plan.parts:
+        name = next((name for name in (reference.content_id, unquote(reference.content_id)) if name in parts), None)
+        if name is None or name in found:
+            missing.append(reference.uri)
+        else:
+            found[name] = (reference, parts[name])
+    uncovered = tuple(f"cid:{name}" for name in parts if name not in found)
+    if uncovered:
+        raise broken("a part is not signed", "EB3", uncovered=uncovered, algorithms=plan.algorithms)
+    if missing and not signal:
+        raise broken("a signed part is not there", uncovered=missing, algorithms=plan.algorithms)
+    return list(found.values()), tuple(missing)
+
+
+def _check_root(root: Element, reference: RootReference) -> tuple[bytes, tuple[str, ...]]:
+    """The canonical octets that the digest is about, by the declared transforms."""
+    header = _header_of(root)
+    leaving = (
+        [element for element in _for_next_hop(root) if element.tag != _SIGNATURE] if reference.without_next else []
+    )
+    if not all(_may_be_left_out(element, header) for element in leaving):
+        raise broken("a part of the message that matters is not signed", uncovered=("",))
+    left_out = tuple(etree.QName(element).localname for element in leaving)
+    octets = _canonical_without(root, [*leaving, *root.iter(_SIGNATURE)], reference.form)
+    if hashlib.new(reference.algorithm, octets).digest() != reference.digest:
+        raise broken("the envelope is not what was signed", uncovered=("",))
+    return octets, left_out
+
+
+def _for_next_hop(root: Element) -> list[Element]:
+    """The outermost elements that the XPath of ebMS 2.0 leaves out, with all that is in them."""
+    found = [element for element in root.iter(etree.Element) if element.get(ACTOR) in (NEXT_MSH, NEXT)]
+    return [element for element in found if not any(above in found for above in element.iterancestors())]
+
+
+def _may_be_left_out(element: Element, header: Element | None) -> bool:
+    """True for a block of the Header by which nobody acts on the message: SyncReply, and what others have invented."""
+    known = etree.QName(element).namespace in _OURS
+    return element.getparent() is header and (element.tag == _SYNC_REPLY or not known)
+
+
+def _canonical_without(root: Element, elements: Sequence[Element], form: Form) -> bytes:
+    """The canonical octets without these elements, the text after them in its place.
+
+    In a copy: lxml drops namespace declarations that it thinks redundant when it puts an element back, and prefixes in
+    attribute values and XPaths lose their meaning.
+    """
+    if not elements:
+        return content.canonical(root, form.exclusive, form.prefixes)
+    places = {element: number for number, element in enumerate(root.iter()) if element in elements}
+    twin = copy.deepcopy(root)
+    for element in [element for number, element in enumerate(twin.iter()) if number in places.values()]:
+        xmlio.cut(element)
+    return content.canonical(twin, form.exclusive, form.prefixes)
