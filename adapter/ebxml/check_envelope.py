@@ -20,7 +20,9 @@ from adapter.ebxml.names import (
     ORGANISATION_TYPES,
     SIGNAL_SERVICE,
     SOAP,
+    UTF8_NAMES,
     VERSION,
+    ErrorCode,
     Kind,
     Road,
     ds,
@@ -50,15 +52,24 @@ _KNOWN_BLOCKS = frozenset(
 _KNOWN_BODY = frozenset(eb(name) for name in ("Manifest", "StatusRequest", "StatusResponse")) | {soap("Fault")}
 
 
-def check_octets(octets: bytes) -> Iterator[Hit]:
-    """The XML declaration and the encoding (rules 78 and 68)."""
-    declaration = _DECLARATION.match(octets[:500])
+def check_octets(octets: bytes, charset: str | None = None) -> Iterator[Hit]:
+    """The XML declaration and the encoding (rules 78, 68 and 256); ``charset`` is the part's.
+
+    Another encoding is a warning; another XML version, and an encoding that is not the part's charset, are errors
+    (HITS 1171 8.4).
+    """
+    begin = octets[:500]
+    declaration = _DECLARATION.match(begin)
     if declaration is None:
-        yield Hit("78")
+        other_version = begin.removeprefix(b"\xef\xbb\xbf").startswith(b"<?xml")
+        yield Hit("78", None, None, Act.ERROR, ErrorCode.VALUE_NOT_RECOGNIZED) if other_version else Hit("78")
         return
-    encoding = _ENCODING.search(declaration[0])
-    if encoding and encoding[1].lower() not in (b"utf-8", b"utf8", b"us-ascii"):
+    found = _ENCODING.search(declaration[0])
+    encoding = found[1].decode("ascii").lower() if found else "utf-8"
+    if encoding not in UTF8_NAMES:
         yield Hit("68", "xpointer(//)")
+    if charset is not None and charset.lower() != encoding and not UTF8_NAMES.issuperset((charset.lower(), encoding)):
+        yield Hit("256", "xpointer(//)", None, Act.ERROR, ErrorCode.VALUE_NOT_RECOGNIZED)
 
 
 def check_envelope(root: Element, envelope: Envelope, road: Road | None) -> Iterator[Hit]:

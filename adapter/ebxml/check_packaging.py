@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from adapter.ebxml.mime import Package, Part, Shape
-from adapter.ebxml.names import ErrorCode, Road
+from adapter.ebxml.names import UTF8_NAMES, ErrorCode, Road
 from adapter.ebxml.rulebook import Act, Hit
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _top(package: Package) -> Iterator[Hit]:
 
 
 def _charset(head: Head) -> Iterator[Hit]:
-    if head.parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
+    if head.parameters.get("charset", "utf-8").lower() not in UTF8_NAMES:
         yield Hit("256")
 
 

@@ -32,6 +32,7 @@ class Answer:
     errors: tuple[EbError, ...] = ()
     rule: str | None = None
     source: str = ""
+    fault_code: str = "Client"  # of a SOAP Fault: Client or MustUnderstand
 
     @property
     def error_code(self) -> str | None:
@@ -146,6 +147,7 @@ def decide(envelope: Envelope | None, hits: Iterable[Hit], road: Road | None) ->
             kind=AnswerKind.SOAP_FAULT if spoken else AnswerKind.NONE,
             rule=rule,
             source="HITS 1172 4.2.2.3" if spoken else "house practice P19",
+            fault_code="MustUnderstand" if any(hit.rule == "100" for hit in ordered) else "Client",
         )
     return _signal(envelope, ordered)
 

@@ -24,6 +24,8 @@ ACTOR_NEXT = "http://schemas.xmlsoap.org/soap/actor/next"
 VERSION = "2.0"
 SOAP_ACTION = '"ebXML"'
 
+UTF8_NAMES = frozenset({"utf-8", "utf8", "us-ascii"})
+
 HER = "HER"
 ORGANISATION_TYPES = frozenset({"ENH", "orgnummer", "ORGNUMMER"})  # all three hold the nine-digit number
 

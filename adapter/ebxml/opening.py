@@ -135,7 +135,7 @@ def open_package(package: Package, limits: MimeLimits = DEFAULT_LIMITS) -> Opene
         hits.append(Hit("EB1", "envelope", error.line))
         return Opened(package=package, attachments=attachments, hits=tuple(hits), unreadable=error.code)
     envelope = read(root)
-    hits += check_octets(octets)
+    hits += check_octets(octets, package.envelope.head.parameters.get("charset"))
     hits += check_envelope(root, envelope, package.road)
     if envelope.kind is not None:
         hits += check_signature(root, envelope.kind)

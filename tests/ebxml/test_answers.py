@@ -37,6 +37,12 @@ def web(before: bytes, after: bytes) -> Opened:
     return open_message(HTTP.replace(before, after, 1))
 
 
+def latin1() -> Opened:
+    """The whole envelope part in ISO-8859-1, and saying so in both places."""
+    xml = GOOD.decode().replace('encoding="UTF-8"', 'encoding="ISO-8859-1"').encode("iso-8859-1")
+    return open_message(mailed(xml, ATTACHED).replace(b"charset=UTF-8", b"charset=ISO-8859-1"))
+
+
 SOAP_PART = b"Content-Type: text/xml; charset=UTF-8\r\n"
 # mutation: (message, answer, code, severity, deciding source)
 LIST: dict[str, tuple[Callable[[], Opened], str, str | None, str]] = {
@@ -73,7 +79,9 @@ LIST: dict[str, tuple[Callable[[], Opened], str, str | None, str]] = {
     "SOAP part without Content-Type": (lambda: web(SOAP_PART, b""), "SoapFault", None, "HITS 1172 4.2.2.3"),
     "SOAP part text/plain": (lambda: web(b"Content-Type: text/xml; charset=UTF-8\r\n", b"Content-Type: text/plain\r\n"), "SoapFault", None, "HITS 1172 4.2.2.3"),
     "SOAP part with CTE base65": (lambda: web(SOAP_PART + b"Content-Transfer-Encoding: base64", SOAP_PART + b"Content-Transfer-Encoding: base65"), "SoapFault", None, "HITS 1172 4.2.2.3"),
-    "SOAP part in ISO-8859-1": (lambda: web(b"charset=UTF-8", b"charset=ISO-8859-1"), "MessageError", "ValueNotRecognized", "HITS 1172 256"),
+    "SOAP part in ISO-8859-1": (latin1, "MessageError", "ValueNotRecognized", "HITS 1172 256"),
+    "SOAP part with another charset than its XML": (lambda: web(b"charset=UTF-8", b"charset=ISO-8859-1"), "MessageError", "ValueNotRecognized", "HITS 1172 256"),
+    "XML version 1.1": (lambda: envelope(r'\?xml version="1.0"', '?xml version="1.1"'), "MessageError", "ValueNotRecognized", "HITS 1172 78"),
     "multipart without start": (lambda: web(b'start="<soap@x>"; ', b""), "Acknowledgment", None, "HIS 1037 5.2"),
     "multipart without start and id": (lambda: open_message(HTTP.replace(b'start="<soap@x>"; ', b"").replace(b"Content-ID: <soap@x>\r\n", b"")), "Acknowledgment", None, "HIS 1037 5.2"),
     "attachment without Content-ID": (lambda: web(b"Content-ID: <att-1@example.no>\r\n", b""), "MessageError", "MimeProblem", "HITS 1172 23"),
@@ -106,6 +114,17 @@ def test_a_location_says_where_and_for_a_part_which() -> None:
     assert version.errors[0].context == ERROR_CONTEXT
     missing = judge(LIST["Reference to a part that is not there"][0](), VALID).answer
     assert missing.errors[0].location == "cid:att-2@example.no"
+
+
+def test_an_encoding_that_contradicts_itself_is_an_error_and_no_warning() -> None:
+    for name in ("SOAP part with another charset than its XML", "XML version 1.1"):
+        assert not judge(LIST[name][0](), VALID).answer.positive
+
+
+def test_a_fault_tells_when_something_was_not_understood() -> None:
+    opened = envelope("(<eb:AckRequested)", r'<z:a xmlns:z="urn:z" SOAP:mustUnderstand="1"/>\1')
+    assert judge(opened, VALID, more=[Hit("43")]).answer.fault_code == "MustUnderstand"
+    assert judge(open_message(b"<a/>"), None).answer.fault_code == "Client"
 
 
 def test_an_expired_message_and_a_conflict_of_agreements_are_answered() -> None:

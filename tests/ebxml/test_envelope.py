@@ -7,9 +7,10 @@ import pytest
 from lxml import etree
 
 from adapter.ebxml.build import build, build_fault
+from adapter.ebxml.check_outgoing import refuse_outgoing
 from adapter.ebxml.compose import acknowledgment, message_error, pong, question, status_response
 from adapter.ebxml.moments import has_zone, read_duration_s, read_moment, write_moment
-from adapter.ebxml.names import EB, SOAP, Kind, eb
+from adapter.ebxml.names import EB, SOAP, Kind, Road, eb
 from adapter.ebxml.read import read, signed_references
 from adapter.ebxml.words import (
     EbError,
@@ -22,7 +23,7 @@ from adapter.ebxml.words import (
     cpa_id_without_agreement,
     read_software,
 )
-from adapter.errors import InputError
+from adapter.errors import InputError, RefusedError
 from adapter.xmlio import parse, serialise
 from tests.ebxml.making import CONVERSATION, MESSAGE_ID, NOW, REFERENCES, SIGNAL_ID, SOFTWARE, payload
 
@@ -300,3 +301,27 @@ def test_an_expired_message_is_one_past_its_time_to_live() -> None:
     assert payload(time_to_live=NOW).expired(NOW + timedelta(seconds=1))
     assert not payload(time_to_live=NOW).expired(NOW)
     assert not payload().expired(NOW)
+
+
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_what_we_build_passes_the_last_look(name: str) -> None:
+    refuse_outgoing(build(EVERY_KIND[name]), Road.HTTP if "HTTP" in name else Road.SMTP)
+
+
+def test_what_partners_are_forgiven_we_are_not() -> None:
+    for wrong in (
+        replace(payload(), duplicate_elimination=False),
+        replace(payload(), ack_request=None),
+        replace(payload(), description=None),
+        replace(payload(), action="HENVISNING"),
+        replace(ACK, receipt=Receipt(ref_to_message_id=MESSAGE_ID, timestamp=NOW)),
+    ):
+        if wrong.action == "HENVISNING":
+            wrong = replace(wrong, manifest=(replace(wrong.manifest[0], version="9.9"),))  # type: ignore[index]
+        with pytest.raises(RefusedError) as caught:
+            refuse_outgoing(build(wrong), Road.SMTP)
+        assert caught.value.findings
+    with pytest.raises(RefusedError):
+        refuse_outgoing(build(EVERY_KIND["payload over HTTP"]), Road.SMTP)
+    with pytest.raises(RefusedError):
+        refuse_outgoing(build_fault("Client", "no"), Road.SMTP)

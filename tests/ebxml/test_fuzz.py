@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapter.ebxml.agreement_report import agreement_json, check_agreement
+from adapter.ebxml.bounce import read_bounce
 from adapter.ebxml.build import build
 from adapter.ebxml.cpa import check_against, read_agreement
 from adapter.ebxml.head import Head, MimeLimits
@@ -33,7 +34,7 @@ BOUNDED = settings(max_examples=150, deadline=2_000, suppress_health_check=[Heal
 PIECES = st.sampled_from(
     [
         b"\r\n", b"\n", b"\r\n\r\n", b"--b-1", b"--b-1--", b"--b-1--\r\n", b"--", b"Content-Type: ", b"multipart/related",
-        b"multipart/mixed", b'; boundary="b-1"', b"; boundary=", b"text/xml", b"Content-Transfer-Encoding: base64\r\n",
+        b"multipart/mixed", b"multipart/report", b"message/delivery-status", b"Action: failed\r\n", b'; boundary="b-1"', b"; boundary=", b"text/xml", b"Content-Transfer-Encoding: base64\r\n",
         b"Content-Transfer-Encoding: quoted-printable\r\n", b"Content-ID: <a@b>\r\n", b"Content-ID: ", b"<a/>", b"=",
         b'"', b";", b"\x00", b"\xff", b"From: a@b\r\n", b"POST / HTTP/1.1\r\n", b"HTTP/1.1 200\r\n",
         b"Transfer-Encoding: chunked\r\n", b"5\r\n", b"0\r\n", b"PGEvPg==", b"\x1f\x8b\x08", b" ", b"\t", GOOD[:700],
@@ -62,6 +63,8 @@ def looked_at(data: bytes) -> None:
     for outcome in (None, SignatureOutcome(status="valid", covered=("",)), SignatureOutcome(status="invalid")):
         judged = judge(opened, outcome, now=NOW)
         open_json("f", opened, judged, outcome)
+        if opened.package is not None:
+            read_bounce(opened.package, SMALL)
         assert opened.root is not None or judged.hits or opened.package is not None
 
 
