@@ -61,8 +61,13 @@ class Checked:
     trust: TrustVerdict | None = None
 
 
-def check_document(data: bytes | Element, context: CheckContext, *, at: datetime) -> Checked:
-    """Check bytes (or an already parsed tree) at the time ``at`` (aware). Never raises for anything in the document."""
+def check_document(
+    data: bytes | Element, context: CheckContext, *, at: datetime, content_sha256: bytes | None = None
+) -> Checked:
+    """Check bytes (or an already parsed tree) at the time ``at`` (aware). Never raises for anything in the document.
+
+    ``content_sha256``: what ``xmldsig.verify`` would compute of this very tree, where the caller has it already.
+    """
     # 1. Parse with the guarded parser, and look through NAV's wrapper.
     try:
         root = unwrap(xmlio.parse(data) if isinstance(data, bytes) else data)
@@ -72,7 +77,7 @@ def check_document(data: bytes | Element, context: CheckContext, *, at: datetime
     schema_findings = check_schema(root, directory=context.schema_directory)
     # 3. Signature: from here on only what it covers is read.
     signatures = sum(1 for _ in root.iter(_SIGNATURE))
-    verified, fault = _verify(root, context) if signatures else (None, None)
+    verified, fault = _verify(root, context, content_sha256) if signatures else (None, None)
     covered = verified.root if verified is not None else root
     # 4. Facts.
     facts = replace(read_facts(covered), signatures=signatures)
@@ -109,11 +114,13 @@ def _unread(error: UnreadableError | UnsupportedError, context: CheckContext) ->
     )
 
 
-def _verify(root: Element, context: CheckContext) -> tuple[Verified | None, SignatureError | None]:
+def _verify(
+    root: Element, context: CheckContext, content_sha256: bytes | None
+) -> tuple[Verified | None, SignatureError | None]:
     from adapter.security import xmldsig  # cryptography is heavy, and most messages carry no signature
 
     try:
-        return xmldsig.verify(root, allow_sha1=context.allow_sha1), None
+        return xmldsig.verify(root, allow_sha1=context.allow_sha1, content_sha256=content_sha256), None
     except SignatureError as error:
         return None, error
 

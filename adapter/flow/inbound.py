@@ -39,10 +39,11 @@ _DAMAGED = ("STORE.GONE", "STORE.CORRUPT", "STORE.INTEGRITY")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A message that could be read: its tree before any judgement, and its facts."""
+    """A message that could be read: its tree before any judgement, its facts, and its content's digest (P3)."""
 
     root: xmlio.Element
     facts: Facts
+    digest: str
 
 
 def receive(parts: Parts, row: Row, raw: bytes | None = None) -> str:
@@ -114,13 +115,14 @@ def _advance(parts: Parts, row: Row, raw: bytes | None) -> str:
     if opened.facts.family is Family.APPREC:
         return _match(parts, row, opened.facts)
     # 4. Judge.
-    checked = check_document(opened.root, inbound_context(parts, row, opened.facts), at=parts.now())
+    context = inbound_context(parts, row, opened.facts)
+    checked = check_document(opened.root, context, at=parts.now(), content_sha256=bytes.fromhex(opened.digest))
     return _settle(parts, row, checked).value
 
 
 def _read(raw: bytes) -> Opened:
     root = documents.unwrap(xmlio.parse(raw))
-    return Opened(root=root, facts=documents.read_facts(root))
+    return Opened(root=root, facts=documents.read_facts(root), digest=content_digest(root))
 
 
 def _refuse_unread(parts: Parts, row: Row, error: AdapterError) -> str:
@@ -136,7 +138,7 @@ def _refuse_unread(parts: Parts, row: Row, error: AdapterError) -> str:
 def _open(parts: Parts, row: Row, opened: Opened) -> Step:
     """Step 1 and 2 in one commit: what the message is, and whether we have had it."""
     facts = opened.facts
-    digest = content_digest(opened.root)
+    digest = opened.digest
     now = parts.store.now_us()
     alarms: Alarms = []
     with parts.store.transaction() as db:
@@ -169,7 +171,7 @@ def _open_released(parts: Parts, row: Row, opened: Opened) -> Step:
         assert message is not None
         if message["digest"] is not None:
             return Step.OPENED
-        digest = content_digest(opened.root)
+        digest = opened.digest
         sender = sender_of(opened.facts) or message["sender"]
         inbox.set_facts(db, row["message_id"], {**columns_of(opened.facts, sender), "digest": digest})
         now = parts.store.now_us()

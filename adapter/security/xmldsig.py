@@ -199,23 +199,33 @@ def count_signatures(root: Element) -> int:
     return sum(1 for _ in root.iter(f"{{{DS}}}Signature"))
 
 
-def verify(root: Element, *, allow_sha1: bool = False, pinned: x509.Certificate | None = None) -> Verified:
+def verify(
+    root: Element,
+    *,
+    allow_sha1: bool = False,
+    pinned: x509.Certificate | None = None,
+    content_sha256: bytes | None = None,
+) -> Verified:
     """The signed part of a document and who signed it. Trust in the certificate is not judged here.
 
     On success the tree is what was signed: the Signature and all comments are gone from it (with exclusive C14N
     ``Verified.root`` is a new tree). On failure it is as before, comments apart. An element within another tree (NAV's
     wrapper) is verified as the document that it was. ``pinned``: only this certificate may have signed.
 
+    ``content_sha256``: the SHA-256 of this very tree's inclusive canonical form without its Signature, where the caller
+    has just computed it with ``content.digest``; of a large document that is most of the work.
+
     Raises SignatureError: code S01.ABSENT when there is no Signature, S01 for everything else.
     """
     if root.getparent() is not None:
         root = copy.deepcopy(root)
         root.tail = None
+        content_sha256 = None  # it was that of another tree
     refuse_noise(root)
     signature = _find_signature(root)
     plan = read_plan(signature, allow_sha1)
     certificate, chain = _check_value(plan, pinned)
-    signed = _check_digest(root, signature, plan)
+    signed = _check_digest(root, signature, plan, content_sha256)
     warnings = [_sha1_warning()] if {plan.asked.method, plan.asked.digest_method} & SHA1_NAMES else []
     return Verified(
         root=signed,
@@ -282,7 +292,7 @@ def has_signed(certificate: x509.Certificate, value: bytes, octets: bytes, metho
     return True
 
 
-def _check_digest(root: Element, signature: Element, plan: Plan) -> Element:
+def _check_digest(root: Element, signature: Element, plan: Plan, content_sha256: bytes | None) -> Element:
     index, before, tail = root.index(signature), signature.getprevious(), signature.tail or ""
     kept = root.text if before is None else before.tail
     _set_text(root, before, (kept or "") + tail)  # lxml drops an element's tail with it, and the tail is signed
@@ -293,8 +303,10 @@ def _check_digest(root: Element, signature: Element, plan: Plan) -> Element:
         if hashlib.new(algorithm, octets).digest() == plan.digest:
             # Namespaces that exclusive C14N leaves out were not signed: only the canonical form was.
             return xmlio.parse(octets)
-    elif content.digest(root, algorithm) == plan.digest:
-        return root
+    else:
+        known = content_sha256 if algorithm == "sha256" else None
+        if (known if known is not None else content.digest(root, algorithm)) == plan.digest:
+            return root
     _set_text(root, before, kept)
     root.insert(index, signature)
     raise broken("the content is not what was signed")

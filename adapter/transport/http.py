@@ -1,6 +1,6 @@
 """One guarded HTTP client for every API we call (P20).
 
-Each thread has its own session; no redirect is followed, no cookie kept, no proxy or ``.netrc`` read from the
+Each thread has its own connections; no redirect is followed, no cookie kept, no proxy or ``.netrc`` read from the
 environment; an answer is read in pieces up to a limit; connecting, reading and the whole call have time-outs. The
 client knows whether any byte of a request's body has left, because that decides between "try again" and "look for
 proof first" (P2). Import this module lazily: requests takes 0.1 s to load.
@@ -12,7 +12,6 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -26,6 +25,7 @@ from adapter.errors import TransportError, UnknownOutcomeError
 from adapter.transport.call import TOO_LARGE, Answer, Body, Limits
 
 _BLOCK_BYTES = 1_048_576
+_PIECE_BYTES = 122_880  # just below the size from which each allocation asks the system for fresh memory
 _POOL_CONNECTIONS = 4
 
 
@@ -114,22 +114,15 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
 
 
-class _Session(requests.Session):
-    """Without this, requests reads (and unpacks) the whole body of a redirect to prepare for following it."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        return None
-
-
 class HttpClient:
-    """Calls with limits. Safe to share between threads; ``close`` ends all their sessions."""
+    """Calls with limits. Safe to share between threads; ``close`` ends all their connections."""
 
     def __init__(self, limits: Limits | None = None, *, verify: bool | str = True) -> None:
         self._limits = limits or Limits()
         self._verify = verify
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._sessions: list[requests.Session] = []
+        self._adapters: list[_Adapter] = []
         self._under_way: set[_Deadline] = set()
 
     def call(
@@ -142,13 +135,12 @@ class HttpClient:
         """
         with self._deadline() as deadline:
             try:
-                response = self._session().request(
-                    method,
-                    url,
-                    headers={**headers, "Accept-Encoding": "identity"},
-                    data=body,
+                # Straight to the adapter: a session only adds what is unwanted here (cookies, redirects, proxies).
+                asked = requests.PreparedRequest()
+                asked.prepare(method, url, headers={**headers, "Accept-Encoding": "identity"}, data=body)
+                response = self._adapter().send(
+                    asked,
                     timeout=(self._limits.connect_timeout_s, self._limits.read_timeout_s),
-                    allow_redirects=False,
                     stream=True,
                     verify=self._verify,
                 )
@@ -177,43 +169,41 @@ class HttpClient:
         """The body up to the limit, or nothing and the reason."""
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             return b"", "the answer is encoded although identity was asked for"
-        limit = self._limits.response_limit_bytes
-        if _declared(response) > limit:
+        limit, declared = self._limits.response_limit_bytes, _declared(response)
+        if declared > limit:
             return b"", TOO_LARGE
-        content = bytearray()
+        content, size = bytearray(declared), 0  # growing it would copy it several times
         try:
-            for piece in response.raw.stream(_BLOCK_BYTES, decode_content=False):
-                content += piece
-                if len(content) > limit:
+            for piece in response.raw.stream(_PIECE_BYTES, decode_content=False):
+                content[size : size + len(piece)] = piece
+                size += len(piece)
+                if size > limit:
                     return b"", TOO_LARGE
         except (HTTPError, OSError):
             return b"", deadline.why or "the answer was cut short"
         if deadline.why:  # a cut socket can look like the end of an answer without a length
             return b"", deadline.why
+        del content[size:]
         return content, None
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = _Session()
-            session.trust_env = False
-            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-            session.mount("https://", _Adapter(_POOL_CONNECTIONS, _POOL_CONNECTIONS))
-            session.mount("http://", _Adapter(_POOL_CONNECTIONS, _POOL_CONNECTIONS))
-            self._local.session = session
+    def _adapter(self) -> _Adapter:
+        """This thread's connections."""
+        adapter: _Adapter | None = getattr(self._local, "adapter", None)
+        if adapter is None:
+            adapter = self._local.adapter = _Adapter(_POOL_CONNECTIONS, _POOL_CONNECTIONS)
             with self._lock:
-                self._sessions.append(session)
-        return session
+                self._adapters.append(adapter)
+        return adapter
 
     def close(self) -> None:
-        """End the sessions of all threads; calls under way fail as broken connections. It can be used again."""
+        """End the connections of all threads; calls under way fail as broken connections. It can be used again."""
         with self._lock:
-            sessions, self._sessions = self._sessions, []
+            adapters, self._adapters = self._adapters, []
             under_way = list(self._under_way)
         for deadline in under_way:
             deadline.cut("the adapter is stopping")
-        for session in sessions:
-            session.close()
+        for adapter in adapters:
+            adapter.close()
         self._local = threading.local()
 
 

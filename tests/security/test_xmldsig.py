@@ -11,7 +11,7 @@ from lxml import etree
 
 from adapter import xmlio
 from adapter.errors import InputError, SignatureError, UnreadableError
-from adapter.security import xmldsig
+from adapter.security import content, xmldsig
 from adapter.security.keys import SigningKey
 from tests.security import oracles
 from tests.security.oracles import C14N, EXC, Form
@@ -248,3 +248,38 @@ def test_a_signed_document_within_a_wrapper_is_verified_as_what_it_was(company: 
     verified = xmldsig.verify(wrapper[0])
     assert xmlio.canonical(verified.root) == xmlio.canonical(xmlio.parse(original))
     assert verified.root is not wrapper[0]
+
+
+# --- where the caller knows the digest of the content ---------------------------------------------------------------
+
+
+def _content_sha256(signed: bytes) -> bytes:
+    root = xmlio.parse(signed)
+    with xmlio.without(root, f"{{{oracles.DS}}}Signature"):
+        return content.digest(root, "sha256")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_known_digest_of_the_content_gives_the_same_verdict(name: str, company: SigningKey) -> None:
+    signed = xmldsig.sign(xmlio.parse(DOCUMENTS[name]), company)
+    altered = signed.replace(b"<ds:Signature", b"x<ds:Signature", 1)
+    verified = xmldsig.verify(xmlio.parse(signed), content_sha256=_content_sha256(signed))
+    assert xmlio.canonical(verified.root) == xmlio.canonical(xmlio.parse(DOCUMENTS[name]))
+    for document, digest in ((altered, _content_sha256(altered)), (signed, bytes(32)), (signed, b"")):
+        with pytest.raises(SignatureError, match="not what was signed"):
+            xmldsig.verify(xmlio.parse(document), content_sha256=digest)
+
+
+OTHER_DIGESTS = [Form(info=EXC, content=EXC), Form(content=C14N, digest="sha384"), Form(digest="sha512")]
+
+
+@pytest.mark.parametrize("form", OTHER_DIGESTS)
+def test_a_digest_of_another_kind_is_not_taken_for_the_signed_one(form: Form, company: SigningKey) -> None:
+    signed = oracles.sign_with_signxml(DOCUMENTS["a default namespace"], company, form)
+    assert xmldsig.verify(xmlio.parse(signed), content_sha256=bytes(32)).covered == "/m"
+
+
+def test_a_digest_of_the_wrapped_tree_is_not_taken_for_that_of_the_document(company: SigningKey) -> None:
+    inside = xmldsig.sign(xmlio.parse(DOCUMENTS["a default namespace"]), company).split(b"\n", 1)[1]
+    wrapper = xmlio.parse(b'<w xmlns="urn:w" xmlns:x="urn:x">' + inside + b"</w>")
+    assert xmldsig.verify(wrapper[0], content_sha256=bytes(32)).covered == "/m"
