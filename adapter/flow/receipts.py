@@ -32,6 +32,7 @@ ANSWER_OF = {
 }
 LEG_OF = {"acknowledged": Leg.CONFIRMED, "rejected": Leg.REFUSED, "abandoned": Leg.ABANDONED}
 # NAV's answer to content it has seen; after a resend of ours it proves the first sending, not a fault (P4).
+POLL_AT_MOST_S = 30 * 86_400.0
 _CODE, _LIST = re.compile("[A-Z0-9]{1,10}"), re.compile(r"[0-9.]{1,40}")
 REPEAT_TEXT = "Duplikat!"
 
@@ -216,8 +217,9 @@ def _schedule(db: sa.Connection, message_id: str, now: int) -> None:
         if row["poll_at"] is None or row["poll_at"] > now:
             continue
         leg, answer = Leg(row["leg"]), Answer(row["answer"])
-        done = leg is Leg.CONFIRMED and (answer in ANSWERED or answer is Answer.NOT_ASKED)
         age_s = (now - (row["sent_at"] or row["queued_at"])) / 1e6
+        done = leg is Leg.CONFIRMED and (answer in ANSWERED or answer is Answer.NOT_ASKED)
+        done = done or age_s > POLL_AT_MOST_S  # it is overdue long since; a late AppRec still comes by the inbox
         following = None if done or leg is Leg.REFUSED else now + round(status_poll_wait_s(age_s) * 1e6)
         outbox.set_columns(db, row["id"], poll_at=following)
 

@@ -167,6 +167,21 @@ def silent(rig: Rig) -> Rig:
     return rig
 
 
+def test_a_status_is_not_asked_for_ever(silent: Rig) -> None:
+    sent = silent.send(referral())
+    silent.rounds(1)
+    silent.advance(days=29)
+    silent.rounds(1)
+    store = silent.adapter.parts.store
+    with store.reading() as db:
+        assert outbox.due_polls(db, store.now_us() + 1_900_000_000, 10)
+    silent.advance(days=2)
+    silent.rounds(1)
+    with store.reading() as db:
+        assert outbox.due_polls(db, store.now_us() + 10**15, 10) == []
+    assert seen(silent, sent, ReceiptStatus.OK, place.GRANLI_FRISKLIV) == "accepted"
+
+
 def test_p4_a_rejected_message_never_becomes_accepted(silent: Rig) -> None:
     sent = silent.send(referral())
     silent.rounds(1)
