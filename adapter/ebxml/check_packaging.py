@@ -42,6 +42,8 @@ def check_packaging(package: Package) -> Iterator[Hit]:
         return
     if package.road is Road.SMTP:
         yield from _mail(package.head)
+        if package.is_automatic:
+            yield Hit("EB31")
     yield from _top(package)
     if not package.closed:
         yield Hit("EB2")

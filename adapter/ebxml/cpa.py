@@ -78,18 +78,19 @@ def _get(element: Element | None, name: str) -> str | None:
     return value.strip() or None if value is not None else None
 
 
-def _party(info: Element) -> PartyFacts:
-    ids = tuple(PartyId((one.text or "").strip(), _get(one, "type")) for one in info.findall(_tp("PartyId")))
+def _party(party: Element) -> PartyFacts:
+    ids = tuple(PartyId((one.text or "").strip(), _get(one, "type")) for one in party.findall(_tp("PartyId")))
     overrides = {
-        _get(one, "action") or "": _get(one, "channelId") or "" for one in info.findall(_tp("OverrideMshActionBinding"))
+        _get(one, "action") or "": _get(one, "channelId") or ""
+        for one in party.findall(_tp("OverrideMshActionBinding"))
     }
     return PartyFacts(
-        name=_get(info, "partyName"),
+        name=_get(party, "partyName"),
         ids=ids,
-        roles=tuple(role for one in info.findall(_tp("CollaborationRole")) for role in _roles(one)),
-        channels={channel.id: channel for channel in _channels(info)},
-        certificates=dict(_certificates(info)),
-        default_channel=_get(info, "defaultMshChannelId"),
+        roles=tuple(role for one in party.findall(_tp("CollaborationRole")) for role in _roles(one)),
+        channels={channel.id: channel for channel in _channels(party)},
+        certificates=dict(_certificates(party)),
+        default_channel=_get(party, "defaultMshChannelId"),
         signal_channels={action: channel for action, channel in overrides.items() if action and channel},
     )
 
@@ -120,8 +121,8 @@ def _actions(binding: Element, direction: str) -> Iterator[Action]:
             yield Action(name=_get(mine, "action") or "", package=_get(mine, "packageId"), channels=channels)
 
 
-def _certificates(info: Element) -> Iterator[tuple[str, bytes]]:
-    for block in info.findall(_tp("Certificate")):
+def _certificates(party: Element) -> Iterator[tuple[str, bytes]]:
+    for block in party.findall(_tp("Certificate")):
         name, first = _get(block, "certId"), block.find(f".//{{{DS}}}X509Certificate")
         if name is None or first is None or not (first.text or "").strip():
             continue
@@ -133,10 +134,10 @@ def _certificates(info: Element) -> Iterator[tuple[str, bytes]]:
             yield name, der
 
 
-def _channels(info: Element) -> Iterator[Channel]:
-    transports = {_get(one, "transportId"): one for one in info.findall(_tp("Transport"))}
-    exchanges = {_get(one, "docExchangeId"): one for one in info.findall(_tp("DocExchange"))}
-    for block in info.findall(_tp("DeliveryChannel")):
+def _channels(party: Element) -> Iterator[Channel]:
+    transports = {_get(one, "transportId"): one for one in party.findall(_tp("Transport"))}
+    exchanges = {_get(one, "docExchangeId"): one for one in party.findall(_tp("DocExchange"))}
+    for block in party.findall(_tp("DeliveryChannel")):
         transport, exchange = transports.get(_get(block, "transportId")), exchanges.get(_get(block, "docExchangeId"))
         receiver = transport.find(_tp("TransportReceiver")) if transport is not None else None
         sender = transport.find(_tp("TransportSender")) if transport is not None else None

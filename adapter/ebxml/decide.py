@@ -141,6 +141,7 @@ def decide(envelope: Envelope | None, hits: Iterable[Hit], road: Road | None) ->
     fault = next((hit for hit in ordered if hit.advice[0] is Act.FAULT), None)
     if fault is not None or kind is None:
         reachable = road is not Road.SMTP or (envelope is not None and envelope.sender.known)
+        reachable = reachable and not any(hit.rule == "EB31" for hit in ordered)
         rule = fault.rule if fault else None
         spoken = fault is not None and reachable
         return Answer(

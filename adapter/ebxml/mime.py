@@ -84,9 +84,15 @@ class Package:
 
     @property
     def is_report(self) -> bool:
-        """A bounce or another automatic report: never answered (P19)."""
-        automatic = (self.head.get("Auto-Submitted") or "no").lower() not in ("no", "")
-        return automatic or self.head.content_type == "multipart/report"
+        """A bounce or another delivery report."""
+        return self.head.content_type == "multipart/report"
+
+    @property
+    def is_automatic(self) -> bool:
+        """Mail that a machine wrote by itself: no Fault goes back (P19). It may still be a message like any other."""
+        written = (self.head.get("Auto-Submitted") or "no").partition(";")[0].strip().lower()
+        bulk = (self.head.get("Precedence") or "").strip().lower() in ("bulk", "junk", "list")
+        return written != "no" or bulk or self.head.get("Return-Path") == "<>"
 
     def find(self, href: str) -> Part | None:
         """The one attachment that a ``cid:`` URI names; None for another scheme, for no part, and for several."""

@@ -178,8 +178,8 @@ def signature_of(root: Element) -> Element | None:
 def signed_references(root: Element) -> tuple[SignedReference, ...]:
     """Every ds:Reference of the envelope's own signature; never those that an Acknowledgment repeats."""
     signature = signature_of(root)
-    info = signature.find(ds("SignedInfo")) if signature is not None else None
-    return _references(info) if info is not None else ()
+    signed = signature.find(ds("SignedInfo")) if signature is not None else None
+    return _references(signed) if signed is not None else ()
 
 
 def _references(parent: Element) -> tuple[SignedReference, ...]:

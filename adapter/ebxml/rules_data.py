@@ -179,13 +179,14 @@ OWN_ROWS: tuple[tuple[str, ...], ...] = (
     ("EB20", "", "an attachment is not encrypted", f"{_R} 5.5", "warning", "T"),
     ("EB21", "", "a signature was not checked", "house rule", "warning", "T"),
     ("EB22", "", "a SOAP Fault", "SOAP 1.1 4.4", "info", "T"),
-    ("EB23", "", "a bounce or another automatic mail", "RFC 3464; RFC 3834", "info", "T"),
+    ("EB23", "", "a bounce or another delivery report", "RFC 3464", "info", "T"),
     ("EB24", "", "an error code outside ebMS 2.0's list", f"{_EB} 4.2.3.4", "info", "T"),
     ("EB25", "", "the signal's own signature names a part that a signal has not", f"{_G} 10.2", "info", "T"),
     ("EB26", "", "an organisation number must have nine digits", f"{_R} 6.2.1", "info", "T"),
     ("EB28", "", "a signal carries TimeToLive or DuplicateElimination", f"{_R} 4.2", "info", "T"),
     ("EB29", "", "an error report has no ErrorList", f"{_R} 4.2", "error", "X"),
     ("EB30", "", "a PartyId has no type", f"{_R} 6.2.1", "warning", "T"),
+    ("EB31", "", "automatic mail: it gets no SOAP Fault", "RFC 3834", "info", "T"),
     ("EB27", "", "Service, Action and roles are not those of the national table", "HISD 1209:2018", "warning", "T"),
 )
 # fmt: on

@@ -158,9 +158,13 @@ def test_the_synchronous_form_is_answered_in_the_response() -> None:
     assert broken.error_code == "SecurityFailure"
 
 
-def test_bounces_and_automatic_mail_are_never_answered() -> None:
-    automatic = WIRE.replace(b"From:", b"Auto-Submitted: auto-replied\r\nFrom:", 1)
-    assert judge(open_message(automatic), SignatureOutcome(status="invalid")).answer.kind == "none"
+def test_automatic_mail_gets_no_fault_but_is_a_message_like_any_other() -> None:
+    automatic = WIRE.replace(b"From:", b"Auto-Submitted: auto-generated\r\nFrom:", 1)
+    opened = open_message(automatic)
+    assert judge(opened, VALID).answer.kind == "Acknowledgment"
+    assert judge(opened, SignatureOutcome(status="invalid")).answer.error_code == "SecurityFailure"
+    assert judge(opened, VALID, more=[Hit("29")]).answer.kind == "none"
+    assert judge(open_message(WIRE), VALID, more=[Hit("29")]).answer.kind == "SoapFault"
 
 
 @pytest.mark.parametrize("fault", FAULTS)

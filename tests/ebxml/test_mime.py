@@ -219,7 +219,9 @@ def test_bounces_and_automatic_mail_are_known_as_such() -> None:
     package = unpack(report)
     assert package.is_report
     assert package.envelope is None
-    assert unpack(b"From: a@b\r\nAuto-Submitted: auto-replied\r\nContent-Type: text/plain\r\n\r\nback soon").is_report
+    for field in (b"Auto-Submitted: auto-replied", b"Precedence: bulk", b"Return-Path: <>"):
+        assert unpack(b"From: a@b\r\n" + field + b"\r\nContent-Type: text/plain\r\n\r\nback soon").is_automatic
+    assert not unpack(b"Auto-Submitted: no\r\n" + WIRE).is_automatic
     assert not unpack(WIRE).is_report
 
 

@@ -221,6 +221,7 @@ DEFECTS: dict[str, Callable[[], Opened]] = {
     "EB28": lambda: ack("</eb:MessageData>", "</eb:MessageData><eb:DuplicateElimination/>"),
     "EB29": lambda: opened_xml(re.sub(rb"<eb:ErrorList.*</eb:ErrorList>", b"", serialise(signed(build(ERROR), ())))),
     "EB30": lambda: xml('<eb:PartyId eb:type="HER">80225', '<eb:PartyId type="HER">80225'),
+    "EB31": lambda: wire(b"Date:", b"Precedence: bulk\r\nDate:"),
     "EB27": lambda: xml("S-DIALOG_NOTAT", "DIALOG_NOTAT"),
 }
 # fmt: on
