@@ -100,11 +100,13 @@ def _envelope_part(head: Head) -> Iterator[Hit]:
         yield Hit("258")
 
 
-def check_attachment(number: int, part: Part, content: bytes | None) -> Iterator[Hit]:
-    """Rules 259 and 260 for the attachment ``number`` (1-based) and its decoded octets (None: undecodable)."""
+def check_attachment(number: int, part: Part, content: bytes | None, *, clear_allowed: bool) -> Iterator[Hit]:
+    """Rules 259, 260 and 263 for the attachment ``number`` (1-based) and its decoded octets (None: undecodable).
+
+    ``clear_allowed``: the process is one whose documents travel unencrypted.
+    """
     place = f"attachment[{number}]"
     named_part = f"cid:{part.head.content_id}" if part.head.content_id else None
-    cms = content is not None and is_cms(content)
     named = part.head.content_type == "application/pkcs7-mime"
     if content is None:
         yield Hit("259", place, act=Act.ERROR, code=ErrorCode.MIME_PROBLEM, location=named_part)
@@ -112,10 +114,8 @@ def check_attachment(number: int, part: Part, content: bytes | None) -> Iterator
         yield Hit("259", place)
     if not named or part.head.parameters.get("smime-type", "enveloped-data").lower() != "enveloped-data":
         yield Hit("260", place)
-    elif content is not None and not cms and not content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        yield Hit("260", place, act=Act.ERROR, code=ErrorCode.SECURITY_FAILURE, location=named_part)
-    if content is not None and not cms:
-        yield Hit("EB20", place)
+    if content is not None and not is_cms(content):
+        yield Hit("EB20", place) if clear_allowed else Hit("263", place, location=named_part)
 
 
 def check_parts(package: Package, envelope: Envelope) -> Iterator[Hit]:

@@ -6,8 +6,8 @@ and decrypts; ``judge`` puts the outcomes among the failed rules and decides the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from urllib.parse import unquote
 
@@ -26,6 +26,8 @@ from adapter.ebxml.words import Envelope, Participant
 from adapter.errors import Finding, UnreadableError
 from adapter.xmlio import Element, Limits, parse
 
+# NAV's services over HTTP whose documents travel in the clear, labelled as CMS (ebXML practice 5.4).
+CLEAR_SERVICES = frozenset({"HarBorgerFrikort", "HarBorgerEgenandelFritak"})
 ENVELOPE_LIMITS = Limits(size_bytes=2_000_000, elements=20_000, text_chars=1_000_000)
 
 
@@ -125,45 +127,59 @@ def open_http(fields: Iterable[tuple[str, str]], body: bytes, limits: MimeLimits
 def open_package(package: Package, limits: MimeLimits = DEFAULT_LIMITS) -> Opened:
     """The envelope read, the attachments decoded, and every rule judged that needs no key."""
     hits = list(check_packaging(package))
-    attachments, code = _decoded(package, limits, hits)
-    if package.envelope is None:
-        return Opened(package=package, attachments=attachments, hits=tuple(hits), unreadable=code)
-    try:
-        octets = package.envelope.content(limits)
-        root = parse(octets, ENVELOPE_LIMITS)
-    except UnreadableError as error:
-        hits.append(Hit("EB1", "envelope", error.line))
-        return Opened(package=package, attachments=attachments, hits=tuple(hits), unreadable=error.code)
-    envelope = read(root)
-    hits += check_octets(octets, package.envelope.head.parameters.get("charset"))
-    hits += check_envelope(root, envelope, package.road)
-    if envelope.kind is not None:
-        hits += check_signature(root, envelope.kind)
-        hits += check_coverage(root, envelope)
-    if package.road is not None and envelope.kind is Kind.PAYLOAD:
-        hits += check_parts(package, envelope)
-    return Opened(
+    octets, root, code = _envelope(package, limits, hits)
+    envelope = read(root) if root is not None else Envelope(kind=None)
+    attachments, broken = _decoded(package, limits)
+    opened = Opened(
         package=package,
         octets=octets,
         root=root,
         envelope=envelope,
         attachments=attachments,
-        hits=tuple(hits),
-        unreadable=code,
+        unreadable=code or broken,
     )
+    return replace(opened, hits=(*hits, *_checked(opened)))
 
 
-def _decoded(package: Package, limits: MimeLimits, hits: list[Hit]) -> tuple[tuple[OpenPart, ...], str | None]:
+def _envelope(package: Package, limits: MimeLimits, hits: list[Hit]) -> tuple[bytes | None, Element | None, str | None]:
+    """The envelope's octets and root, or the code of what made it unreadable."""
+    if package.envelope is None:
+        return None, None, None
+    try:
+        octets = package.envelope.content(limits)
+        return octets, parse(octets, ENVELOPE_LIMITS), None
+    except UnreadableError as error:
+        hits.append(Hit("EB1", "envelope", error.line))
+        return None, None, error.code
+
+
+def _checked(opened: Opened) -> Iterator[Hit]:
+    """The failed rules of envelope, signature form and parts."""
+    package, root, envelope = opened.package, opened.root, opened.envelope
+    clear_allowed = root is None or envelope.kind is not Kind.PAYLOAD or envelope.service in CLEAR_SERVICES
+    for number, one in enumerate(opened.attachments, 1):
+        yield from check_attachment(number, one.part, one.content, clear_allowed=clear_allowed)
+    if package is None or package.envelope is None or opened.octets is None or root is None:
+        return
+    yield from check_octets(opened.octets, package.envelope.head.parameters.get("charset"))
+    yield from check_envelope(root, envelope, package.road)
+    if envelope.kind is not None:
+        yield from check_signature(root, envelope.kind)
+        yield from check_coverage(root, envelope)
+    if package.road is not None and envelope.kind is Kind.PAYLOAD:
+        yield from check_parts(package, envelope)
+
+
+def _decoded(package: Package, limits: MimeLimits) -> tuple[tuple[OpenPart, ...], str | None]:
     if package.is_report:
         return (), None
     found, code = [], None
-    for number, part in enumerate(package.attachments, 1):
+    for part in package.attachments:
         try:
-            content = part.content(limits)
+            found.append(OpenPart(part, part.content(limits)))
         except UnreadableError as error:
-            content, code = None, error.code
-        hits += check_attachment(number, part, content)
-        found.append(OpenPart(part, content))
+            found.append(OpenPart(part, None))
+            code = error.code
     return tuple(found), code
 
 

@@ -212,7 +212,7 @@ DEFECTS: dict[str, Callable[[], Opened]] = {
     "EB16": lambda: xml(SHA256, "http://www.w3.org/2000/09/xmldsig#sha1"),
     "EB17": lambda: sub(block("eb:ConversationId")),
     "EB18": lambda: opened_xml(serialise(signed(build(payload(acknowledge=False)))), ATTACHED),
-    "EB20": lambda: opened_xml(GOOD, Attachment(content_id="att-1@example.no", content=b"<MsgHead/>")),
+    "EB20": lambda: opened_xml(GOOD.replace(b"S-DIALOG_NOTAT", b"HarBorgerFrikort"), Attachment(content_id="att-1@example.no", content=b"<MsgHead/>")),
     "EB22": lambda: opened_xml(serialise(build_fault("Client", "no"))),
     "EB23": lambda: open_message(b"From: <>\r\nContent-Type: multipart/report; boundary=q\r\n\r\n--q\r\n\r\nlost\r\n--q--"),
     "EB24": lambda: error('eb:errorCode="Unknown"', 'eb:errorCode="UnableToDecrypt"'),
@@ -333,6 +333,14 @@ def test_statistics_are_information_and_tolerated_faults_are_warnings() -> None:
     assert finding(Hit("22")).severity is Severity.WARNING
     assert finding(Hit("45")).severity is Severity.ERROR
     assert finding(Hit("45", act=Act.TOLERATE)).severity is Severity.WARNING
+
+
+def test_a_document_in_the_clear_is_refused_unless_its_service_is_one_of_those() -> None:
+    clear = Attachment(content_id="att-1@example.no", content=b"<MsgHead/>")
+    assert judge(opened_xml(GOOD, clear), VALID).answer.error_code == "SecurityFailure"
+    for service in ("HarBorgerFrikort", "HarBorgerEgenandelFritak"):
+        opened = opened_xml(GOOD.replace(b"S-DIALOG_NOTAT", service.encode()), clear)
+        assert judge(opened, VALID).answer.kind == "Acknowledgment"
 
 
 def test_sha1_is_a_fault_where_the_partner_is_not_set_so() -> None:
