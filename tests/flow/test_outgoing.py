@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from adapter import worker
 from adapter.codes import Coded
 from adapter.errors import InputError, RefusedError, StateError, TransportError, UnknownOutcomeError
 from adapter.flow import dispatch, receipts, watch
@@ -306,9 +307,13 @@ def test_one_row_that_cannot_be_looked_at_does_not_hold_up_the_other_clocks(make
     first = rig.adapter.inbox()[0]["message_id"]
     with rig.adapter.parts.store.transaction() as db:
         db.execute(payload.update().where(payload.c.message_id == first).values(content=b"not XML"))
+    rig.adapter.close()
+    rig.adapter = rig.open()  # nothing is remembered of it
     rig.advance(hours=95, minutes=10)
     rig.rounds(2)
     assert len(rig.world.receipts(f"{ID[:-1]}2")) == 1
+    assert rig.attention() == ["clock"]
+    assert any(name.startswith("clock:") for name, _ in rig.alarms)
 
 
 def test_a_row_moved_by_another_worker_is_no_alarm(silent: Rig) -> None:
@@ -405,3 +410,36 @@ def test_an_unknown_outcome_error_keeps_every_row_of_its_message_together(rig: R
     assert rig.state(sent) == [("unknown", "awaited")] * 2
     rig.rounds(4)
     assert posts(rig) == 1
+
+
+def test_damaged_bytes_are_left_out_of_a_batch_and_told(rig: Rig) -> None:
+    for number in (1, 2):
+        rig.world.inject(letter(rig, msg_id=f"{ID[:-1]}{number}"), US)
+    rig.rounds(1)
+    damaged = rig.adapter.inbox()[0]["message_id"]
+    with rig.adapter.parts.store.transaction() as db:
+        db.execute(payload.update().where(payload.c.message_id == damaged).values(content=b"not XML"))
+    assert len(rig.adapter.take("journal")) == 1
+    assert rig.attention() == ["cannot be handed over"]
+
+
+@pytest.mark.parametrize("job", ["resume", "poll:solvang", "dispatch", "status", "overdue"])
+def test_once_asked_to_stop_no_job_begins_anything(rig: Rig, job: str) -> None:
+    rig.send(referral())
+    rig.world.inject(letter(rig), US)
+    rig.adapter.parts.stopping.set()
+    before = rig.adapter.list()
+    worker.run_job(rig.adapter.parts, job, worker.jobs(rig.adapter.parts)[job][1])
+    assert rig.adapter.list() == before
+    assert (posts(rig), rig.world.unread(US)) == (0, 1)
+
+
+def test_a_refused_status_stops_the_tenant_and_the_next_good_one_starts_it(make_rig: MakeRig) -> None:
+    rig = make_rig(faults={"GET /Messages/{id}/status": [("403", [1, 2])]})
+    rig.world.script(place.GRANLI_FRISKLIV, "silent")
+    sent = rig.send(referral())
+    for _ in range(4):
+        rig.rounds(2)
+        rig.advance(seconds=301)
+    assert rig.state(sent) == [("confirmed", "awaited")]
+    assert [clear for name, clear in rig.alarms if name == "access:solvang"] == [False, True]
