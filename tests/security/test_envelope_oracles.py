@@ -1,4 +1,4 @@
-"""Our envelopes before other engines, and theirs before ours: python-xmlsec, and the program xmlsec1.
+"""Our envelopes before other engines, and theirs before ours: python-xmlsec, Apache Santuario, the program xmlsec1.
 
 signxml is no witness here: it cannot follow cid: and skips the XPath transform without a word.
 """
@@ -21,6 +21,7 @@ from adapter.errors import EnvelopeSignatureError
 from adapter.security.envelope_profile import SOAP
 from adapter.security.envelope_signature import sign_envelope, verify_envelope
 from adapter.security.keys import SigningKey
+from tests.security import oracles
 from tests.security.envelopes import EXPRESSION, MANIFEST, MESSAGE_HEADER, SYNC_REPLY, unsigned
 from tests.security.oracles import DS
 
@@ -156,3 +157,44 @@ def test_the_program_xmlsec1_accepts_ours(company: SigningKey, parts: dict[str, 
     if parts:
         (tmp_path / "1").write_bytes(b"other")
         assert not holds()
+
+
+def files_of(parts: dict[str, bytes], folder: Path) -> list[str]:
+    """Content-ID and file of each part, as the witness takes them."""
+    fields: list[str] = []
+    for number, (name, octets) in enumerate(parts.items()):
+        (folder / f"part-{number}").write_bytes(octets)
+        fields += [name, str(folder / f"part-{number}")]
+    return fields
+
+
+@pytest.fixture
+def santuario() -> None:
+    if reason := oracles.missing("santuario"):
+        pytest.skip(reason)
+
+
+@pytest.mark.usefixtures("santuario")
+@pytest.mark.parametrize("header", [MESSAGE_HEADER, MESSAGE_HEADER + SYNC_REPLY], ids=["plain", "SyncReply"])
+def test_santuario_accepts_ours(company: SigningKey, header: str, tmp_path: Path) -> None:
+    file, fields = tmp_path / "envelope.xml", files_of(PARTS, tmp_path)
+    signed = sign_envelope(unsigned(header), company, PARTS)
+    for octets, sound in ((signed, True), (signed.replace(b"S-X", b"S-Y"), False)):
+        file.write_bytes(octets)
+        answer = oracles.ask_santuario("verify-envelope", "1", str(file), *fields)
+        assert answer.startswith("sound") is sound, answer
+
+
+@pytest.mark.usefixtures("santuario")
+@pytest.mark.parametrize("header", [MESSAGE_HEADER, MESSAGE_HEADER + SYNC_REPLY], ids=["plain", "SyncReply"])
+def test_ours_accepts_santuario(company: SigningKey, header: str, tmp_path: Path) -> None:
+    source, out, private, certificate = (tmp_path / name for name in ("in.xml", "out.xml", "key.p8", "cert.der"))
+    source.write_bytes(xmlio.serialise(unsigned(header)))
+    private.write_bytes(company.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
+    certificate.write_bytes(company.certificate.public_bytes(Encoding.DER))
+    paths = [str(path) for path in (source, out, private, certificate)]
+    answer = oracles.ask_santuario("sign-envelope", "1", *paths, EXPRESSION, *files_of(PARTS, tmp_path))
+    assert answer.startswith("done"), answer
+    found = verify_envelope(xmlio.parse(out.read_bytes()), PARTS, pinned=company.certificate)
+    assert len(found.covered) == 3
+    assert b"SyncReply" not in found.octets
