@@ -28,15 +28,21 @@ def sign(file: str, keys: str, passphrase_env: str | None, out: str | None) -> i
     Example:
       P12_PASS=… adapter sign message.xml --keys company.p12 --passphrase-env P12_PASS -o signed.xml
     """
-    from adapter.errors import SettingsError
     from adapter.security.keys import load_pkcs12
     from adapter.security.xmldsig import sign_document
 
-    passphrase = None
-    if passphrase_env is not None:
-        if passphrase_env not in os.environ:
-            raise SettingsError("the environment variable of the passphrase is not set", where=passphrase_env)
-        passphrase = os.environ[passphrase_env].encode()
+    passphrase = read_passphrase(passphrase_env)
     key = load_pkcs12(Path(keys), passphrase, "company")
     output.write_bytes(sign_document(read_file(file), key), out)
     return OK
+
+
+def read_passphrase(variable: str | None) -> bytes | None:
+    """The passphrase in an environment variable; None when none is named. Raises SettingsError when it is not set."""
+    if variable is None:
+        return None
+    if variable not in os.environ:
+        from adapter.errors import SettingsError
+
+        raise SettingsError("the environment variable of the passphrase is not set", where=variable)
+    return os.environ[variable].encode()

@@ -26,7 +26,7 @@ from urllib.parse import unquote
 from cryptography import x509
 from lxml import etree
 
-from adapter import xmlio
+import adapter.xmlio as xmlio
 from adapter.errors import InputError
 from adapter.security import content, xmldsig
 from adapter.security.envelope_profile import (

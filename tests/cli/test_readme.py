@@ -70,6 +70,19 @@ def test_the_shape_of_verify(cli: Cli, tmp_path: Path) -> None:
     same_keys(shape("verify"), cli("verify", "--json", "--trust", roots, signed).rows[0], "signer")
 
 
+def test_the_shape_of_open(cli: Cli, tmp_path: Path) -> None:
+    from adapter.ebxml.build import build
+    from adapter.ebxml.pack import Attachment
+    from adapter.xmlio import serialise
+    from tests.ebxml.making import mailed, payload
+
+    file = tmp_path / "m.eml"
+    part = Attachment(content_id="att-1@example.no", content=b"0\x80sealed")
+    file.write_bytes(mailed(serialise(build(payload())), part))
+    real = cli("open", "--json", file).rows[0]
+    same_keys(shape("open"), real, "signature", "attachments", "answer")
+
+
 def test_the_shapes_of_list_show_and_events(box: Adapter) -> None:
     row = box.list(party=place.GRANLI_FRISKLIV, state="delivered")[0]
     same_keys(shape("list"), row)
