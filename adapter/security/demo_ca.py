@@ -2,7 +2,7 @@
 
 Certificates look like the sector's: a company's subject carries its organisation number as organizationIdentifier
 (NTRNO-…) and as serialNumber, a person's carries names and an issuer's own serial number; signing certificates have
-key usage nonRepudiation and nothing else.
+key usage nonRepudiation and nothing else; one for encryption is issued with ``usage=key_usage(key_encipherment=True)``.
 """
 
 from __future__ import annotations
@@ -183,13 +183,20 @@ def new_key(bits: int = 2048) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
-def key_usage(*, content_commitment: bool = False, digital_signature: bool = False, ca: bool = False) -> x509.KeyUsage:
+def key_usage(
+    *,
+    content_commitment: bool = False,
+    digital_signature: bool = False,
+    key_encipherment: bool = False,
+    data_encipherment: bool = False,
+    ca: bool = False,
+) -> x509.KeyUsage:
     """A key usage extension with only the named bits (``ca``: keyCertSign and cRLSign)."""
     return x509.KeyUsage(
         digital_signature=digital_signature,
         content_commitment=content_commitment,
-        key_encipherment=False,
-        data_encipherment=False,
+        key_encipherment=key_encipherment,
+        data_encipherment=data_encipherment,
         key_agreement=False,
         key_cert_sign=ca,
         crl_sign=ca,

@@ -10,37 +10,25 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapter.errors import DecryptionError, InputError, SettingsError
 from adapter.security import cms, cms_read, cms_write
-from adapter.security.demo_ca import DemoCa, new_key
+from adapter.security.demo_ca import DemoCa, key_usage, new_key
 from adapter.security.keys import SigningKey
 
 SAID = "DECRYPT: the attachment cannot be decrypted"
-
-
-def usage(*, key: bool = True) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=key,
-        data_encipherment=not key,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+ENCRYPTS = key_usage(key_encipherment=True)
 
 
 @pytest.fixture(scope="module")
 def ours(ca: DemoCa, leaf_key: rsa.RSAPrivateKey) -> SigningKey:
-    return ca.issue_company("Prøvekommunen", "974760673", key=leaf_key, usage=usage())
+    return ca.issue_company("Prøvekommunen", "974760673", key=leaf_key, usage=ENCRYPTS)
 
 
 @pytest.fixture(scope="module")
 def other(ca: DemoCa) -> SigningKey:
-    return ca.issue_company("Prøvekommunen", "974760673", key=new_key(), usage=usage())
+    return ca.issue_company("Prøvekommunen", "974760673", key=new_key(), usage=ENCRYPTS)
 
 
 def refused(enveloped: bytes, *keys: SigningKey, **more: object) -> str:
@@ -83,7 +71,7 @@ def test_a_signing_certificate_is_refused_for_encryption(company: SigningKey) ->
 
 
 def test_a_certificate_for_data_encipherment_will_do(ca: DemoCa, leaf_key: rsa.RSAPrivateKey) -> None:
-    key = ca.issue_company("Eldre", "974760673", key=leaf_key, usage=usage(key=False))
+    key = ca.issue_company("Eldre", "974760673", key=leaf_key, usage=key_usage(data_encipherment=True))
     assert cms.decrypt(cms.encrypt(b"x", key.certificate), [key]) == b"x"
 
 
@@ -102,7 +90,7 @@ def test_p27_an_old_key_still_opens_what_was_made_for_it(ours: SigningKey, other
 
 
 def test_p27_a_renewed_certificate_of_one_key_is_told_by_its_serial(ca: DemoCa, ours: SigningKey) -> None:
-    renewed = ca.issue_company("Prøvekommunen", "974760673", key=ours.private_key, usage=usage())
+    renewed = ca.issue_company("Prøvekommunen", "974760673", key=ours.private_key, usage=ENCRYPTS)
     made = cms.encrypt(b"x", ours.certificate)
     assert cms.is_for(made, [ours])
     assert not cms.is_for(made, [renewed])
@@ -122,6 +110,13 @@ def test_another_issuer_with_the_same_serial_is_another_certificate(ours: Signin
         .sign(elsewhere.private_key, cms_read._HASHES[cms_read.oid("2.16.840.1.101.3.4.2.1")])
     )
     assert refused(cms.encrypt(b"x", twin), ours).startswith("recipient")
+
+
+def test_a_key_of_an_unknown_kind_is_refused(ours: SigningKey) -> None:
+    der = ours.certificate.public_bytes(Encoding.DER)
+    strange = x509.load_der_x509_certificate(der.replace(cms_read.RSA_PKCS1, cms_read.RSA_PKCS1[:-1] + b"\x7f"))
+    with pytest.raises(SettingsError):
+        cms.encrypt(b"x", strange)
 
 
 def test_no_key_at_all_opens_nothing(ours: SigningKey) -> None:

@@ -18,7 +18,7 @@ from adapter.errors import DecryptionError
 from adapter.security import cms, cms_read
 from adapter.security.demo_ca import DemoCa, new_key
 from adapter.security.keys import SigningKey
-from tests.security.test_cms import usage
+from tests.security.test_cms import ENCRYPTS
 
 CONTENT = os.urandom(6_000)
 openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="the program openssl is not installed")
@@ -45,7 +45,7 @@ def with_key_identifier(ca: DemoCa, key: SigningKey) -> SigningKey:
         key.certificate.not_valid_after_utc,
     )
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-    builder = builder.add_extension(usage(), critical=True)
+    builder = builder.add_extension(ENCRYPTS, critical=True)
     return replace(key, certificate=builder.sign(ca.private_key, hashes.SHA256()))
 
 
@@ -54,7 +54,7 @@ def holders(ca: DemoCa, leaf_key: rsa.RSAPrivateKey, tmp_path_factory: pytest.Te
     folder = tmp_path_factory.mktemp("cms")
     found = []
     for number, private in enumerate((leaf_key, new_key(), new_key(3072))):
-        key = with_key_identifier(ca, ca.issue_company(f"Mottaker {number}", "974760673", key=private, usage=usage()))
+        key = with_key_identifier(ca, ca.issue_company(f"Mottaker {number}", "974760673", key=private, usage=ENCRYPTS))
         certificate, file = folder / f"{number}.pem", folder / f"{number}.key"
         certificate.write_bytes(key.certificate.public_bytes(Encoding.PEM))
         file.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -92,7 +92,7 @@ def test_openssl_opens_ours_for_a_key_of_3072_bits(holders: list[Holder]) -> Non
 
 def test_cryptography_reads_our_der() -> None:
     key = new_key()
-    holder = DemoCa.create().issue_company("X", "974760673", key=key, usage=usage())
+    holder = DemoCa.create().issue_company("X", "974760673", key=key, usage=ENCRYPTS)
     made = cms.encrypt(b"content", holder.certificate)
     assert pkcs7.pkcs7_decrypt_der(made, holder.certificate, key, []) == b"content"
 
@@ -123,7 +123,7 @@ def test_ours_opens_what_openssl_makes(form: str, holders: list[Holder]) -> None
 @openssl
 def test_a_key_identifier_is_computed_where_the_certificate_has_none(ca: DemoCa, holders: list[Holder]) -> None:
     made = encrypted("-aes256", "-keyid", holders[0].certificate)
-    plain = ca.issue_company("Uten", "974760673", key=holders[0].key.private_key, usage=usage())
+    plain = ca.issue_company("Uten", "974760673", key=holders[0].key.private_key, usage=ENCRYPTS)
     assert cms.decrypt(made, [plain]) == CONTENT
     with pytest.raises(DecryptionError):
         cms.decrypt(made, [holders[1].key])
