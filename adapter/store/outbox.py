@@ -15,6 +15,15 @@ from adapter.store.journal import add_event, add_payload, move
 from adapter.store.statements import Row, change, put, row_where, rows_where
 from adapter.store.tables import delivery, message, pause, remote
 
+_LANE = (
+    sa.select(delivery.c.lane)
+    .join(message, message.c.id == delivery.c.message_id)
+    .where(message.c.direction == "out", message.c.tenant == sa.bindparam("tenant"))
+    .order_by(message.c.seq.desc())
+    .limit(1)
+)
+_LANE_OF_DOCUMENT = _LANE.where(message.c.document_id == sa.bindparam("value"))
+_LANE_OF_CONVERSATION = _LANE.where(message.c.msg_id == sa.bindparam("value"))
 SENT_OR_FINAL = sorted(leg.value for leg in FINAL_LEGS | {Leg.SENT})
 
 
@@ -90,12 +99,10 @@ def add(db: sa.Connection, new: NewMessage, deliveries: Sequence[NewDelivery], *
 
 def lane_of(db: sa.Connection, tenant: str, document_id: str | None, conversation: str | None) -> str | None:
     """The lane of an earlier message of ours with this DocumentId, or that began this conversation (P5)."""
-    for column, value in ((message.c.document_id, document_id), (message.c.msg_id, conversation)):
+    for query, value in ((_LANE_OF_DOCUMENT, document_id), (_LANE_OF_CONVERSATION, conversation)):
         if value is None:
             continue
-        query = sa.select(delivery.c.lane).join(message, message.c.id == delivery.c.message_id)
-        query = query.where(column == value, message.c.direction == "out", message.c.tenant == tenant)
-        found = db.execute(query.order_by(message.c.seq.desc()).limit(1)).scalar()
+        found = db.execute(query, {"value": value, "tenant": tenant}).scalar()
         if found is not None:
             return str(found)
     return None

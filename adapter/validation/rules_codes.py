@@ -131,7 +131,8 @@ def _faults(subject: Subject) -> Faults:
 def _judge_value(found: CodedElement, field: Field, faults: Faults) -> None:
     given = dict(found.attributes)
     code, system = given.get("V"), given.get("S")
-    if any(not text or text.isspace() for text in given.values()) and _blank(given):
+    texts = given.values()
+    if (not all(texts) or any(map(str.isspace, texts))) and _blank(given):
         faults.incomplete.append(found.element)
     elif field.cv and not given.get("OT") and not (code and system and _is_oid(system)):
         faults.incomplete.append(place(found.element, None, "V + S + DN | OT"))
@@ -141,12 +142,17 @@ def _judge_value(found: CodedElement, field: Field, faults: Faults) -> None:
         faults.nameless.append(found.element)
     number = system_number(system)
     lists = field.lists if number is None else (number,) if known_system(number) else ()
-    if lists and not any(display_name(one, code.strip()) for one in lists):
+    if lists and not _is_listed(lists, code.strip()):
         faults.unknown.append(place(found.element, None, ", ".join(lists)))
 
 
 def _blank(given: dict[str, str]) -> bool:
     return any(not text.strip() and not name.startswith(_XSI) for name, text in given.items())
+
+
+@lru_cache(maxsize=4096)
+def _is_listed(lists: tuple[str, ...], code: str) -> bool:
+    return any(display_name(one, code) for one in lists)
 
 
 @lru_cache(maxsize=1024)
