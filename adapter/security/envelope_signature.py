@@ -256,9 +256,8 @@ def _check_root(root: Element, reference: RootReference) -> tuple[bytes, tuple[s
 
 
 def _for_next_hop(root: Element) -> list[Element]:
-    """The outermost elements that the XPath of ebMS 2.0 leaves out, with all that is in them."""
-    found = [element for element in root.iter(etree.Element) if element.get(ACTOR) in (NEXT_MSH, NEXT)]
-    return [element for element in found if not any(above in found for above in element.iterancestors())]
+    """The elements that the XPath of ebMS 2.0 leaves out, with all that is in them."""
+    return [element for element in root.iter(etree.Element) if element.get(ACTOR) in (NEXT_MSH, NEXT)]
 
 
 def _may_be_left_out(element: Element, header: Element | None) -> bool:
@@ -273,10 +272,9 @@ def _canonical_without(root: Element, elements: Sequence[Element], form: Form) -
     In a copy: lxml drops namespace declarations that it thinks redundant when it puts an element back, and prefixes in
     attribute values and XPaths lose their meaning.
     """
-    if not elements:
-        return content.canonical(root, form.exclusive, form.prefixes)
-    places = {element: number for number, element in enumerate(root.iter()) if element in elements}
+    leaving = set(elements)
+    places = {number for number, element in enumerate(root.iter()) if element in leaving}
     twin = copy.deepcopy(root)
-    for element in [element for number, element in enumerate(twin.iter()) if number in places.values()]:
+    for element in [element for number, element in enumerate(twin.iter()) if number in places]:
         xmlio.cut(element)
     return content.canonical(twin, form.exclusive, form.prefixes)

@@ -364,3 +364,15 @@ def test_many_references_are_refused_at_once(company: SigningKey) -> None:
     with pytest.raises(EnvelopeSignatureError):
         verify_envelope(root, PART)
     assert time.process_time() - begin < 0.3
+
+
+def test_many_blocks_for_the_next_hop_cost_little(company: SigningKey) -> None:
+    block = f'<x:a xmlns:x="urn:x" SOAP:actor="{NEXT}"></x:a>'
+    root = GOOD.parsed(company, unsigned=block * 10_000)
+    begin = time.process_time()
+    assert len(verify_envelope(root, PART).left_out) == 10_000
+    assert time.process_time() - begin < 1.0
+    nested = f'<x:a xmlns:x="urn:x" SOAP:actor="{NEXT}">' + f'<x:b SOAP:actor="{NEXT}"></x:b>' * 10_000 + "</x:a>"
+    begin = time.process_time()
+    assert refused(GOOD.signed(company, unsigned=nested)).uncovered == ("",)
+    assert time.process_time() - begin < 1.0
