@@ -108,8 +108,8 @@ class Node(NamedTuple):
 class Walker:
     """Elements of BER or DER bytes, in bounds. Every element is looked at a bounded number of times."""
 
-    def __init__(self, data: bytes | memoryview, *, elements: int = MAX_ELEMENTS) -> None:
-        self.view = memoryview(data)
+    def __init__(self, encoded: bytes | memoryview, *, elements: int = MAX_ELEMENTS) -> None:
+        self.view = memoryview(encoded)
         self._left = elements
         self._ends: dict[int, int] = {}  # content start of an indefinite element -> where its end mark stands
 
@@ -196,9 +196,9 @@ class Walker:
                 at = inside + length
 
 
-def read_enveloped(data: bytes) -> Enveloped:
-    """The EnvelopedData in ``data``. Raises DecryptionError for everything else."""
-    walker = Walker(data)
+def read_enveloped(encoded: bytes) -> Enveloped:
+    """The EnvelopedData in ``encoded``. Raises DecryptionError for everything else."""
+    walker = Walker(encoded)
     kind, wrapper = _exactly(walker, walker.root(), OID, 0xA0)
     if walker.octets(kind) != ENVELOPED_DATA:
         raise DecryptionError("structure: not enveloped-data")

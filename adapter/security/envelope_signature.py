@@ -205,10 +205,10 @@ def _find_signature(root: Element) -> Element:
 
 
 def _check_value(plan: EnvelopePlan, pinned: x509.Certificate | None) -> x509.Certificate:
-    data = plan.key_info.findall(f"{{{DS}}}X509Data")
-    if len(data) != 1:
-        raise broken("KeyInfo must hold one X509Data", "65" if data else "41")
-    if len(data[0].findall(f"{{{DS}}}X509Certificate")) > 1:
+    blocks = plan.key_info.findall(f"{{{DS}}}X509Data")
+    if len(blocks) != 1:
+        raise broken("KeyInfo must hold one X509Data", "65" if blocks else "41")
+    if len(blocks[0].findall(f"{{{DS}}}X509Certificate")) > 1:
         raise broken("X509Data must hold the signer's certificate alone", "65")
     with failing("46"):
         (certificate,) = read_certificates(plan.key_info)
