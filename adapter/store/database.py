@@ -154,13 +154,7 @@ def _engine(url: str, busy_wait_s: float) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _connected(raw: Any, _record: Any) -> None:
         raw.isolation_level = None  # we say BEGIN ourselves
-        for pragma in (
-            "page_size=8192",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "wal_autocheckpoint=1000",
-        ):
+        for pragma in _PRAGMAS:
             raw.execute(f"PRAGMA {pragma}")
 
     return engine
