@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -117,6 +118,11 @@ userdb {{
   driver = static
   args = uid=nobody gid=nogroup home={folder}/mail/%u
 }}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 service imap-login {{
   service_count = 0
   inet_listener imap {{
@@ -172,7 +178,13 @@ class Dovecot:
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
+            master = psutil.Process(self._process.pid)
+            ours = [master, *master.children(recursive=True)]
             self._process.terminate()
+            _, left = psutil.wait_procs(ours, timeout=0.3)
+            for process in left:  # it would wait for sessions that a test left open
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             self._process.wait(10)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -301,7 +313,9 @@ class Wire:
         """After each IMAP command one of the answers; ``{}`` stands for the command's tag, | for a line end."""
         for answer in answers:
             tag = self.hear().split(b" ")[0].decode()
-            self.say(*answer.replace("{}", tag).split("|"))
+            self.say(
+                *(f"{line} done" if line == f"{tag} OK" else line for line in answer.replace("{}", tag).split("|"))
+            )
 
     def silence(self) -> None:
         """Say nothing until the test is over."""
@@ -343,6 +357,7 @@ class Scripted:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             play = self._plays.popleft() if len(self._plays) > 1 else self._plays[0]
             wire = Wire(sock, self._stopping)
             self.wires.append(wire)
