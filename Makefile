@@ -15,8 +15,10 @@ install: .venv/installed
 demo: .venv/installed
 	$(BIN)/adapter demo
 
+# Two workers; a file's tests stay together. JOBS=0 runs all in one process.
+JOBS ?= 2
 test: .venv/installed
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile
 
 check: .venv/installed
 	$(BIN)/ruff check adapter tests
