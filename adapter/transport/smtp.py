@@ -256,6 +256,8 @@ class _Session:
             for piece in pieces:
                 self.line.write(held)
                 held = piece
+                if self.line.is_stale():  # nothing is to be said before the dot but that it is not wanted
+                    raise TransportError("the mail server broke off in the middle of the mail")
         except TransportError as error:
             raise self._early_answer() or error from None
         try:  # from here on the server may have all of it

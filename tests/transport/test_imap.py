@@ -22,8 +22,9 @@ from tests.transport.mail_servers import PASSWORD, Dovecot, Play, Scripted, Wire
 USERS = count()
 HEAD = b"From: a@example.org\r\n\r\n"
 FAST = ImapSettings(
-    host="127.0.0.1", security="none", user="clinic", read_timeout_s=0.3, total_timeout_s=1.0, mail_limit_bytes=10_000
+    host="127.0.0.1", security="none", user="clinic", read_timeout_s=3.0, total_timeout_s=5.0, mail_limit_bytes=10_000
 )
+QUICK = replace(FAST, read_timeout_s=0.2, total_timeout_s=0.5)
 
 
 @pytest.fixture
@@ -270,7 +271,7 @@ def flood(wire: Wire) -> None:
     ],
 )  # fmt: skip
 def test_a_server_that_cannot_be_talked_to_is_for_later_and_costs_bounded_time(play: Play) -> None:
-    error, _ = try_with(play, lambda mailbox: mailbox.list())
+    error, _ = try_with(play, lambda mailbox: mailbox.list(), QUICK)
     assert isinstance(error, TransportError)
     assert str(error).startswith("TRANSPORT: ")
 
@@ -321,7 +322,7 @@ def test_one_bad_mail_does_not_stop_the_rest() -> None:
         wire.say("* 2 FETCH (UID 4 BODY[] {4}", b"ab\r\n", ")", wire.heard[-1].split()[0] + b" OK done\r\n")
 
     with Scripted(stalls, cuts, lies, serves) as server:
-        mailbox = ImapMailbox(replace(FAST, port=server.port), password=b"p")
+        mailbox = ImapMailbox(replace(FAST, port=server.port, read_timeout_s=0.3), password=b"p")
         mailbox.list()
         kinds = []
         for uid in "1234":

@@ -19,8 +19,9 @@ from tests.transport.mail_servers import PASSWORD, Dovecot, Play, Scripted, Wire
 USERS = count()
 HEAD = b"From: a@example.org\r\n\r\n"
 FAST = Pop3Settings(
-    host="127.0.0.1", security="none", user="clinic", read_timeout_s=0.3, total_timeout_s=1.0, mail_limit_bytes=10_000
+    host="127.0.0.1", security="none", user="clinic", read_timeout_s=3.0, total_timeout_s=5.0, mail_limit_bytes=10_000
 )
+QUICK = replace(FAST, read_timeout_s=0.2, total_timeout_s=0.5)
 
 
 def test_marks_are_the_callers_affair(dovecot: Dovecot) -> None:
@@ -58,10 +59,12 @@ def item(uid: str, size: int | None = None) -> MailItem:
     return MailItem(MailIdentity("clinic@127.0.0.1", 0, uid), size)
 
 
-def try_with(play: Play, call: Callable[[Pop3Mailbox], object]) -> tuple[object, list[bytes]]:
+def try_with(
+    play: Play, call: Callable[[Pop3Mailbox], object], settings: Pop3Settings = FAST
+) -> tuple[object, list[bytes]]:
     """What the call gives or raises against a server with this script, and what the server heard."""
     with Scripted(play) as server:
-        mailbox = Pop3Mailbox(replace(FAST, port=server.port), password=b"p")
+        mailbox = Pop3Mailbox(replace(settings, port=server.port), password=b"p")
         began = time.monotonic()
         try:
             outcome: object = call(mailbox)
@@ -130,7 +133,7 @@ def endless_listing(wire: Wire) -> None:
     ],
 )  # fmt: skip
 def test_a_server_that_cannot_be_talked_to_is_for_later_and_costs_bounded_time(play: Play) -> None:
-    error, _ = try_with(play, lambda mailbox: mailbox.list())
+    error, _ = try_with(play, lambda mailbox: mailbox.list(), QUICK)
     assert isinstance(error, TransportError)
     assert str(error).startswith("TRANSPORT: ")
 
@@ -230,7 +233,7 @@ def test_one_bad_mail_does_not_stop_the_rest() -> None:
         wire.dialogue("+OK\r\n..dots\r\n...\r\n..\r\n.")
 
     with Scripted(refuses, stalls, cuts, floods, exceeds, serves) as server:
-        mailbox = Pop3Mailbox(replace(FAST, port=server.port, total_timeout_s=10.0), password=b"p")
+        mailbox = Pop3Mailbox(replace(FAST, port=server.port, read_timeout_s=0.3), password=b"p")
         codes = []
         for _ in range(4):
             with pytest.raises(AdapterError) as caught:

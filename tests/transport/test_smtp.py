@@ -30,10 +30,12 @@ FAST = SmtpSettings(
     host="127.0.0.1",
     security="none",
     connect_timeout_s=2.0,
-    read_timeout_s=0.3,
-    accept_timeout_s=0.3,
-    total_timeout_s=1.0,
+    read_timeout_s=3.0,
+    accept_timeout_s=3.0,
+    total_timeout_s=5.0,
 )
+QUICK = replace(FAST, read_timeout_s=0.2, total_timeout_s=0.5)
+IMPATIENT = replace(FAST, accept_timeout_s=0.3, total_timeout_s=0.8)
 
 
 def real(sink: Sink, **more: object) -> MailSender:
@@ -120,7 +122,7 @@ def test_a_last_line_without_its_end_gets_one(sink: Sink) -> None:
 
 
 def test_a_large_mail_goes_through(sink: Sink) -> None:
-    content = (b"A" * 76 + b"\r\n") * 100_000
+    content = (b"A" * 76 + b"\r\n") * 30_000
     send(real(sink), content)
     assert sink.taken[0].content == content
 
@@ -262,7 +264,7 @@ def go_on_after_dot(wire: Wire) -> None:
 
 @pytest.mark.parametrize("play", [cut_after_dot, stall_after_dot, drip_after_dot, nonsense_after_dot, go_on_after_dot])
 def test_p2_no_answer_to_the_final_dot_is_unknown(attempt: Callable[..., BaseException | str], play: Play) -> None:
-    error = attempt(play)
+    error = attempt(play, settings=IMPATIENT)
     assert type(error) is UnknownOutcomeError
     assert error.again is Again.AFTER_PROOF
     assert "final dot" in error.text
@@ -335,7 +337,7 @@ def full_disk(wire: Wire) -> None:
 )  # fmt: skip
 def test_p2_what_was_not_accepted_may_be_tried_again(attempt: Callable[..., BaseException | str], play: Play) -> None:
     began = time.monotonic()
-    error = attempt(play)
+    error = attempt(play, settings=QUICK)
     assert isinstance(error, TransportError)
     assert error.again is Again.LATER
     assert time.monotonic() - began < 3
@@ -357,7 +359,7 @@ def too_big_in_body(wire: Wire) -> None:
 def test_p2_a_server_that_stops_reading_in_the_middle_has_accepted_nothing(
     attempt: Callable[..., BaseException | str],
 ) -> None:
-    error = attempt(deaf_in_body, content=(b"x" * 900 + b"\r\n") * 20_000)
+    error = attempt(deaf_in_body, settings=QUICK, content=(b"x" * 900 + b"\r\n") * 20_000)
     assert isinstance(error, TransportError)
     assert error.again is Again.LATER
 
@@ -487,7 +489,7 @@ def test_a_handshake_that_never_ends_is_cut(attempt: Callable[..., BaseException
         wire.silence()
 
     began = time.monotonic()
-    error = attempt(play, settings=replace(FAST, security="tls", connect_timeout_s=0.2))
+    error = attempt(play, settings=replace(FAST, security="tls", connect_timeout_s=0.2, read_timeout_s=0.2))
     assert isinstance(error, TransportError)
     assert time.monotonic() - began < 2
 
