@@ -35,9 +35,10 @@ def from_us(value: int | None) -> datetime | None:
     """The aware datetime, None for None."""
     return None if value is None else datetime.fromtimestamp(value / 1_000_000, UTC)
 
-# A WAL of 8 MB is written over and over; a longer one keeps growing, which makes each commit dearer. The page size
-# counts when a file is made: large messages are written faster in larger pages, small ones are not.
-_PRAGMAS = ("page_size=8192", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=1000")
+
+# The WAL is written over again and again once it has 32 MB: room for a large message, which would otherwise be written
+# twice at once. The page size counts when a file is made: large messages are written faster in larger pages.
+_PRAGMAS = ("page_size=8192", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=4000")
 
 
 class Store:
