@@ -104,8 +104,8 @@ class Line:
             raise TransportError("no answer: the server spoke before TLS began")
         if self._terms.context is None:
             raise TransportError("no answer: TLS is not set up")
-        self._sock.settimeout(min(self._terms.connect_timeout_s, self._remaining_s()))
         try:
+            self._sock.settimeout(min(self._terms.connect_timeout_s, self._remaining_s()))
             self._sock = self._terms.context.wrap_socket(self._sock, server_hostname=self._terms.host)
         except TimeoutError:
             raise self._late() from None
@@ -119,8 +119,8 @@ class Line:
     def write(self, content: bytes) -> None:
         view = memoryview(content)
         for start in range(0, len(view), _WRITE_BYTES):
-            self._arm()
             try:
+                self._arm()
                 self._sock.sendall(view[start : start + _WRITE_BYTES])
             except TimeoutError:
                 raise self._late() from None
@@ -189,8 +189,8 @@ class Line:
             return  # already closed
 
     def _receive(self, patience_s: float | None = None) -> bytes:
-        self._arm(patience_s)
         try:
+            self._arm(patience_s)
             piece = self._sock.recv(_BLOCK_BYTES)
         except TimeoutError:
             raise self._late() from None

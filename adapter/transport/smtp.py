@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from adapter.config import Settings, SmtpSettings, read_secret
@@ -184,13 +184,10 @@ class _Session:
 
     def quit(self) -> None:
         """Part from the server in good manners, but without waiting for its answer."""
-        try:
+        with suppress(TransportError):
             self.line.begin(1.0, _ANSWER_BYTES)
             self.line.write(b"QUIT\r\n")
-        except TransportError:
-            self.sent = 0
-        finally:
-            self.line.close()
+        self.line.close()
 
     def _begin(self) -> None:
         self.line.connect()
