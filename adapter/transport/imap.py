@@ -126,10 +126,11 @@ class ImapMailbox:
     def _turn(self, limit_bytes: int = CHATTER_BYTES) -> Iterator[_Session]:
         with self._turns.take(limit_bytes) as line:
             try:
-                if line is None or self._session is None:
-                    self._session = self._open(limit_bytes)
-                yield self._session
-                self._session.refuse_change()
+                session = self._session
+                if line is None or session is None:
+                    session = self._session = self._open(limit_bytes)
+                yield session
+                session.refuse_change()
             except imaplib.IMAP4.abort:
                 raise TransportError("the IMAP connection broke off or was ended by the server") from None
             except (imaplib.IMAP4.error, ValueError):

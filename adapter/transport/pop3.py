@@ -98,9 +98,10 @@ class Pop3Mailbox:
     @contextmanager
     def _turn(self, limit_bytes: int = CHATTER_BYTES) -> Iterator[_Session]:
         with self._turns.take(limit_bytes) as line:
-            if line is None or self._session is None:
-                self._session = self._open(limit_bytes)
-            yield self._session
+            session = self._session
+            if line is None or session is None:
+                session = self._session = self._open(limit_bytes)
+            yield session
 
     def _open(self, limit_bytes: int) -> _Session:
         session = _Session(self._turns.open(limit_bytes))

@@ -309,3 +309,17 @@ def test_closing_from_another_thread_breaks_off_the_call(dovecot: Dovecot, open_
     thread.join(10)
     assert not thread.is_alive()
     assert mailbox.list()  # it can be used again
+
+
+def test_closing_when_a_call_needs_the_server_no_more_does_not_harm_it(
+    dovecot: Dovecot, open_kind: Open, user: str
+) -> None:
+    dovecot.deliver(user, HEAD)
+    mailbox = open_kind()
+
+    def known(_: MailIdentity) -> bool:
+        mailbox.close()  # as another thread would at this moment
+        return True
+
+    assert mailbox.list(known=known) == []
+    assert len(mailbox.list()) == 1
