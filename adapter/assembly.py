@@ -6,7 +6,7 @@ import logging
 import random
 import subprocess
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,14 @@ from adapter.flow import handover, inbound, operators, outbound
 from adapter.flow.fetch import below_low_water, remember
 from adapter.flow.handover import Decision, Taken
 from adapter.flow.parts import Parts
-from adapter.model.wire import Clock, IdSource, InboxItem, Road
+from adapter.model.wire import Clock, HttpReply, IdSource, InboxItem, Road
 from adapter.store import inbox as inbox_store
 from adapter.store import queries
 from adapter.store.database import Store, open_store, to_us
 
 if TYPE_CHECKING:
     from adapter.flow.consumers import Consumer
+    from adapter.flow.ebxml_in import EnvelopeAnswer
     from adapter.model.message import OutgoingMessage
     from adapter.model.partner import AddressBook
     from adapter.transport.book import LiveBook
@@ -51,6 +52,8 @@ class Adapter:
     def close(self) -> None:
         for road in self.parts.roads.values():
             road.close()
+        if self.parts.ebxml_http is not None:
+            self.parts.ebxml_http.close()
         self.parts.store.close()
 
     # -- out ---------------------------------------------------------------------------------------------------------
@@ -101,6 +104,13 @@ class Adapter:
         row = remember(self.parts, tenant, raw, road=road, item=item)
         step = inbound.receive(self.parts, row, raw)
         return {"id": row["message_id"], "delivery_id": row["id"], "step": step}
+
+    def receive_envelope(self, body: bytes, headers: Iterable[tuple[str, str]]) -> EnvelopeAnswer:
+        """Take in an ebXML message that came over HTTP; gives the response. See ``flow.ebxml_in``."""
+        from adapter.flow import ebxml_in
+
+        self._refuse_when_full()
+        return ebxml_in.receive_envelope(self.parts, body, headers)
 
     def inbox(self, tenant: str | None = None, limit: int = 200) -> list[dict[str, Any]]:
         """What waits for a consumer, most urgent first, without content."""
@@ -219,6 +229,7 @@ def open_adapter(
         random=chance or random.SystemRandom().random,
         book=book or live,
         roads=roads if roads is not None else _roads(settings, now, ids),
+        ebxml_http=_LaterPost(settings),
         signer=keys.find,
         roots=_roots(settings),
         revocation=_revocation(settings),
@@ -249,6 +260,26 @@ def _refuse_mix(settings: Settings, live: LiveBook, store: Store) -> None:
         if error.code == "SETTINGS.MIX":
             store.close()
             raise
+
+
+class _LaterPost:
+    """The client of the ebXML road over HTTP, made when the first message goes out."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: Any = None
+
+    def post(self, url: str, headers: Iterable[tuple[str, str]], pieces: Iterable[bytes]) -> HttpReply:
+        if self._client is None:
+            from adapter.transport.ebms_http import open_client
+
+            self._client = open_client(self._settings)
+        found: HttpReply = self._client.post(url, headers, pieces)
+        return found
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
 
 
 class _KeyRing:

@@ -98,6 +98,7 @@ class TenantSettings:
     her_ids: tuple[int, ...]
     helseid: HelseIdSettings | None = None
     sign_with: str | None = None
+    decrypt_with: tuple[str, ...] = ()  # keys that open what partners encrypt for us; old ones stay beside (P27)
     types_elsewhere: tuple[str, ...] = ()
     listen_only: bool = False
 
@@ -287,6 +288,8 @@ def _check(settings: Settings) -> None:
         seen |= set(tenant.her_ids)
         if tenant.sign_with is not None and tenant.sign_with not in settings.keys:
             raise SettingsError("sign_with names no key", where=f"tenant {tenant.name}", cure="add [keys.NAME]")
+        if not set(tenant.decrypt_with) <= set(settings.keys):
+            raise SettingsError("decrypt_with names no key", where=f"tenant {tenant.name}", cure="add [keys.NAME]")
     _check_words(settings)
     _check_numbers(settings)
     if settings.mail is not None:

@@ -13,13 +13,14 @@ from adapter.flow.alarms import all_clear, open_names, raise_alarm
 from adapter.flow.parts import Parts
 from adapter.model.delivery import Leg, RetryPolicy, Step, decide_retry
 from adapter.model.receipt import ReceiptStatus
-from adapter.model.wire import Parcel, ReceiptParcel, Road, Sent
+from adapter.model.wire import EBXML_MAIL, EBXML_ROADS, Parcel, ReceiptParcel, Road, Sent
 from adapter.store import journal, outbox, queries
 from adapter.store.database import from_us, to_us
 from adapter.store.statements import Row
 
 CLAIM_S = 120.0  # longer than any call's total time-out
 ACCESS_PAUSE_S = 300.0
+RESEND_WAIT = timedelta(hours=12)  # ebXML without an agreement: five resends, twelve hours apart (HITS 1171 5.2)
 DAMAGED = ("STORE.GONE", "STORE.CORRUPT")
 
 
@@ -72,6 +73,11 @@ def _give_up(parts: Parts, rows: list[Row]) -> None:
 
 def send_group(parts: Parts, rows: list[Row]) -> None:
     """One POST for all rows of a message that are due on one road (P1)."""
+    if rows[0]["road"] in EBXML_ROADS:
+        from adapter.flow import ebxml_out  # loads cryptography; EDI 2.0 alone need not
+
+        ebxml_out.send_rows(parts, rows)
+        return
     with parts.store.reading() as db:
         message = outbox.find_message(db, rows[0]["message_id"])
         assert message is not None
@@ -144,10 +150,11 @@ def record_proof(parts: Parts, rows: list[Row], answered: Row) -> None:
             columns: dict[str, Any] = {"sent_at": now, "confirmed_at": now, "lease_by": None, "lease_until": None}
             journal.move(db, row, at=now, kind="proved", leg=Leg.CONFIRMED, detail={"via": "status"}, **columns)
             journal.clear_flag(db, row, at=now, why="proved")
-        _close_answered(db, answered, now)
+        close_answered(db, answered, now)
 
 
-def _close_answered(db: sa.Connection, answered: Row | None, now: int) -> None:
+def close_answered(db: sa.Connection, answered: Row | None, now: int) -> None:
+    """The inbound row that an AppRec of ours answers has its receipt."""
     if answered is not None and answered["step"] == Step.HANDED_OVER.value:
         journal.move(db, answered, at=now, kind="receipted", step=Step.RECEIPTED)
 
@@ -176,7 +183,7 @@ def record_sent(parts: Parts, rows: list[Row], message: Row, sent: Sent, answere
             # Unknown: our claim was given up while the answer was on its way; now there is nothing to send again.
             journal.move(db, row, at=now, kind="sent", leg=Leg.SENT, detail=detail, due_at=None, **columns)
             journal.clear_flag(db, row, at=now, why="sent")
-        _close_answered(db, answered, now)
+        close_answered(db, answered, now)
 
 
 def record_failure(parts: Parts, rows: list[Row], error: AdapterError) -> None:
@@ -232,8 +239,12 @@ def _back(db: sa.Connection, row: Row, now: int, due_at: int | None, *, kind: st
 
 
 def _record_unknown(parts: Parts, db: sa.Connection, row: Row, now: int, *, reason: str) -> None:
-    spent = row["resends"] >= 1
     wait = timedelta(seconds=parts.settings.worker.unknown_wait_s)
+    if row["road"] in EBXML_ROADS:  # the same envelope is safe to send again: there the plan of resends holds
+        spent = False
+        wait = RESEND_WAIT if row["resends"] or row["road"] == EBXML_MAIL else wait
+    else:
+        spent = row["resends"] >= 1
     due = None if spent else now + round(wait.total_seconds() * 1e6)
     detail = {"code": reason, "resends": row["resends"]}
     columns: dict[str, Any] = {"due_at": due, "lease_by": None, "lease_until": None}

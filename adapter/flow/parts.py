@@ -15,7 +15,7 @@ from adapter.config import OverdueLimit, Settings, TenantSettings
 from adapter.errors import NotFoundError
 from adapter.model.document import Facts
 from adapter.model.partner import AddressBook, RegisterEntry
-from adapter.model.wire import Clock, IdSource, Road
+from adapter.model.wire import Clock, EbxmlPost, IdSource, Road
 from adapter.store.database import Store
 
 if TYPE_CHECKING:
@@ -73,9 +73,10 @@ class Parts:
     new_id: IdSource
     random: Callable[[], float]  # 0..1
     book: Callable[[], AddressBook]
-    roads: Mapping[str, Road]  # by tenant
+    roads: Mapping[str, Road]  # EDI 2.0, by tenant
     signer: Callable[[str], Signer]
     roots: Callable[[], tuple[Certificate, ...]] = tuple
+    ebxml_http: EbxmlPost | None = None  # the ebXML road: one client for all tenants
     revocation: RevocationPort | None = None
     alarm: AlarmSink = _silent
     worker: str = "worker"

@@ -41,7 +41,9 @@ class Agreement:
     """What our settings say of a partner; lives under ``_agreement`` in the address book.
 
     ``accepts``: "MSG_TYPE" or "MSG_TYPE version" (empty: not agreed yet, everything is refused unless ``open``).
-    ``process_names``: "nav-emottak" | "national". ``sign``: None follows the process table.
+    ``process_names``: "nav-emottak" | "national". ``sign``: None follows the process table. For the ebXML road:
+    ``endpoint`` is the partner's https address, ``cpa_id`` the agreement's (None: made of the two HER-ids),
+    ``cms_plaintext`` "raw" | "mime" (None: raw for NAV, else mime).
     """
 
     road: str = "edi20"
@@ -53,6 +55,10 @@ class Agreement:
     allow_sha1: bool = False
     overrides: Mapping[str, object] = field(default_factory=dict)
     nav: bool = False
+    endpoint: str | None = None
+    cpa_id: str | None = None
+    cms_plaintext: str | None = None
+    allow_3des: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -12,6 +12,9 @@ from adapter.model.receipt import ReceiptStatus
 
 Clock = Callable[[], datetime]  # aware, UTC
 IdSource = Callable[[], str]  # lower-case UUID
+
+EBXML_HTTP, EBXML_MAIL = "ebxml-http", "ebxml-mail"  # roads of an agreement, beside "edi20"
+EBXML_ROADS = (EBXML_HTTP, EBXML_MAIL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,24 @@ class ReceiptParcel:
     status: ReceiptStatus
     errors: tuple[Coded, ...] = ()
     overrides: Mapping[str, object] | None = None
+
+
+class HttpReply(Protocol):
+    """The response to a posted ebXML message: a signal, a SOAP Fault, or nothing."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+class EbxmlPost(Protocol):
+    """The ebXML road over HTTP: posts a packed message once and gives the response; raises as ``Road`` does."""
+
+    def post(self, url: str, headers: Iterable[tuple[str, str]], pieces: Iterable[bytes]) -> HttpReply: ...
+    def close(self) -> None: ...
 
 
 class Road(Protocol):

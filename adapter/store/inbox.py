@@ -60,29 +60,29 @@ def add_received(
     """Raw bytes and *received*, in one transaction; only then may the server be told that it is read. Gives the row."""
     values = {"id": message_id, "tenant": tenant, "direction": "in", "created_at": at, "is_test": False, **hints}
     seq = put(db, message, values)
-    digest = add_payload(db, message_id, "document", raw)
+    item: Row = {"id": delivery_id, "message_id": message_id, "seq": seq, "tenant": tenant, "party": party}
+    return add_delivery(db, {**item, "road": road, "remote_id": remote_id}, raw, at=at)
+
+
+def add_delivery(db: sa.Connection, item: Row, document: bytes, *, at: int) -> Row:
+    """The document of a stored message and its row as *received*; ``item`` holds the row's own columns."""
+    digest = add_payload(db, item["message_id"], "document", document)
     row: Row = {
         **dict.fromkeys(delivery.c.keys()),
-        "id": delivery_id,
-        "message_id": message_id,
-        "seq": seq,
-        "tenant": tenant,
         "direction": "in",
-        "party": party,
-        "road": road,
         "step": Step.RECEIVED.value,
-        "remote_id": remote_id,
         "queued_at": at,
         "is_copy": False,
         "put_away": False,
         "urgency": 9,
         "attempts": 0,
         "resends": 0,
+        **item,
     }
     put(db, delivery, row)
-    detail = {"sha256": digest, "size_bytes": len(raw)}
-    ids = {"message_id": message_id, "delivery_id": delivery_id}
-    add_event(db, at=at, tenant=tenant, kind="received", new=Step.RECEIVED.value, detail=detail, **ids)
+    detail = {"sha256": digest, "size_bytes": len(document)}
+    ids = {"message_id": row["message_id"], "delivery_id": row["id"]}
+    add_event(db, at=at, tenant=row["tenant"], kind="received", new=Step.RECEIVED.value, detail=detail, **ids)
     return row
 
 

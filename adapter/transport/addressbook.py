@@ -20,6 +20,7 @@ from adapter.config import Environment
 from adapter.errors import InputError, SettingsError
 from adapter.identifiers import read_her_id, read_hpr_number
 from adapter.model.partner import AddressBook, Agreement, CertificateEntry, PartyType, RegisterEntry, ServiceType
+from adapter.model.wire import EBXML_ROADS
 
 _OWN_FIELDS = frozenset({"_agreement", "_certificates", "_person", "_processes", "_fetchedAt"})
 _CODE = "ADDRESS_BOOK"
@@ -207,8 +208,10 @@ def _agreement(plain: object, where: str) -> Agreement | None:
         agreement = shapes.read(Agreement, plain, where)
     except InputError as error:
         raise _fault(error.text, error.where, error.cure) from None
-    if agreement.road not in ("edi20", "ebxml"):
-        raise _fault("the road is 'edi20' or 'ebxml'", f"{where}.road")
+    if agreement.road not in ("edi20", *EBXML_ROADS):
+        raise _fault("the road is 'edi20', 'ebxml-http' or 'ebxml-mail'", f"{where}.road")
+    if agreement.cms_plaintext not in (None, "raw", "mime"):
+        raise _fault("the plaintext is 'raw' or 'mime'", f"{where}.cms_plaintext")
     if agreement.process_names not in ("national", "nav-emottak"):
         raise _fault("the names are 'national' or 'nav-emottak'", f"{where}.process_names")
     return agreement

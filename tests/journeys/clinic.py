@@ -1,0 +1,269 @@
+"""A partner on the ebXML road, on loopback HTTP with its own keys, and a rig whose clinic is reached that way."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from adapter import documents, xmlio
+from adapter.ebxml.build import build
+from adapter.ebxml.compose import acknowledgment, message_error, payload_message
+from adapter.ebxml.names import eb, xlink
+from adapter.ebxml.opening import Opened, open_http
+from adapter.ebxml.pack import Attachment, pack_http
+from adapter.ebxml.plaintext import build_plaintext, read_plaintext
+from adapter.ebxml.read import read, signed_references
+from adapter.ebxml.words import EbError, Envelope, Software
+from adapter.model.process import Process, national
+from adapter.model.receipt import ReceiptStatus, Verdict
+from adapter.security import cms
+from adapter.security.demo_ca import key_usage, write_pkcs12
+from adapter.security.envelope_signature import sign_envelope, verify_envelope
+from adapter.security.keys import SigningKey
+from adapter.simulator import world as place
+from tests.journeys.rig import Rig, ids
+
+SOFTWARE = Software(msh="Prøve-MSH", msh_version="2.0", system="Klinikk", system_version="3")
+CLINIC = place.GRANLI_FRISKLIV
+
+
+@dataclass(frozen=True, kw_only=True)
+class Got:
+    """One envelope that came to the clinic."""
+
+    opened: Opened
+    octets: bytes
+    words: Envelope
+    boundary: str
+    document: bytes
+
+
+@dataclass
+class Clinic:
+    """``script`` is what it does with the next envelopes; when that is over it acknowledges."""
+
+    rig: Rig
+    signing: SigningKey
+    opening: SigningKey
+    stranger: SigningKey
+    ours: SigningKey
+    script: list[str] = field(default_factory=list)
+    got: list[Got] = field(default_factory=list)
+    stored: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of the store, when the first byte came
+    new_id: Any = field(default_factory=lambda: ids(77))
+
+    # -- as a server -------------------------------------------------------------------------------------------------
+
+    def take(self, headers: Sequence[tuple[str, str]], body: bytes) -> tuple[int, bytes] | None:
+        """Status and signal; None: the connection is cut without an answer."""
+        opened = open_http(headers, body)
+        assert opened.root is not None
+        assert opened.octets is not None
+        found = verify_envelope(opened.root, opened.parts(), pinned=self.ours.certificate)
+        content = opened.attachments[0].content
+        assert content is not None
+        document = read_plaintext(cms.decrypt(content, [self.opening])).content
+        words = read(found.root)
+        assert opened.package is not None
+        boundary = opened.package.head.parameters["boundary"]
+        with self.rig.adapter.parts.store.reading() as db:
+            rows = db.exec_driver_sql("SELECT role FROM payload").scalars().all()
+        self.stored[words.message_id or ""] = tuple(rows)
+        self.got.append(Got(opened=opened, octets=opened.octets, words=words, boundary=boundary, document=document))
+        return self._answer(self.script.pop(0) if self.script else "acknowledge", words, opened)
+
+    def _answer(self, what: str, words: Envelope, opened: Opened) -> tuple[int, bytes] | None:
+        if what == "cut":
+            return None
+        if what == "silent":
+            return 202, b""
+        if what in ("error", "warning", "unsigned error"):
+            severity = "Warning" if what == "warning" else "Error"
+            report = EbError(code="SecurityFailure", severity=severity, text="synthetic")
+            return 200, self.sign(self._report(words, report), None if what == "unsigned error" else self.signing)
+        return 200, self.receipt(words, opened, what)
+
+    def receipt(self, words: Envelope, opened: Opened, what: str = "acknowledge") -> bytes:
+        """An Acknowledgment, or one that is wrong in one way."""
+        assert opened.root is not None
+        references = signed_references(opened.root)
+        if what == "other references":
+            references = (replace(references[0], digest="AAAA"), *references[1:])
+        if what == "no references":
+            references = ()
+        if what == "other message":
+            words = replace(words, message_id=self.new_id())
+        said = acknowledgment(words, references, message_id=self.new_id(), now=self.rig.clock(), software=SOFTWARE)
+        signer = {"forged": self.stranger, "unsigned": None}.get(what, self.signing)
+        return self.sign(said, signer)
+
+    def _report(self, words: Envelope, error: EbError) -> Envelope:
+        return message_error(words, [error], message_id=self.new_id(), now=self.rig.clock(), software=SOFTWARE)
+
+    def sign(self, words: Envelope, signer: SigningKey | None) -> bytes:
+        root = build(words)
+        return sign_envelope(root, signer, {}) if signer is not None else xmlio.serialise(root)
+
+    # -- as a sender -------------------------------------------------------------------------------------------------
+
+    def envelope(self, document: bytes, process: Process, **changes: Any) -> tuple[bytes, Attachment]:
+        """A signed envelope to Solvang with the encrypted document."""
+        certificate = changes.pop("certificate", self.rig.opening.certificate)  # type: ignore[attr-defined]
+        signer = changes.pop("signer", self.signing)
+        content = cms.encrypt(build_plaintext(document, form="mime"), certificate)
+        attached = Attachment(content_id=f"{self.new_id()}@clinic", content=content)
+        words: dict[str, Any] = {
+            "sender": CLINIC,
+            "receiver": place.SOLVANG_GP,
+            "process": process,
+            "cpa_id": f"{CLINIC}_{place.SOLVANG_GP}",
+            "conversation_id": self.new_id(),
+            "message_id": self.new_id(),
+            "now": self.rig.clock(),
+            "content_id": attached.content_id,
+            "namespace": "http://www.kith.no/xmlstds/dialog/2006-10-11",
+            "version": "1.0",
+            "software": SOFTWARE,
+            **changes,
+        }
+        href = words.pop("href", None)
+        words["cpa_id"] = "{}_{}".format(*sorted((words["sender"], words["receiver"])))
+        root = build(payload_message(**words))
+        if href is not None:
+            next(root.iter(eb("Reference"))).set(xlink("href"), href)
+        return sign_envelope(root, signer, {attached.content_id: content}), attached
+
+    def post(self, envelope: bytes, *attached: Attachment) -> Any:
+        """Hand it to the adapter as a receiving server would, wrapped anew."""
+        packed = pack_http(envelope, attached, boundary=f"b-{self.new_id()}", content_id=f"{self.new_id()}@clinic")
+        return self.rig.adapter.receive_envelope(packed.body(), packed.headers)
+
+    def answer(self, got: Got, status: ReceiptStatus = ReceiptStatus.OK) -> Any:
+        """The AppRec of a message that came, in the same conversation and with the roles turned round."""
+        facts = documents.read_facts(documents.unwrap(xmlio.parse(got.document)))
+        root = documents.build_apprec(
+            facts,
+            acknowledger=0,
+            verdict=Verdict(status=status),
+            receipt_id=self.new_id(),
+            gen_date=self.rig.adapter.parts.local_now(),
+            version="1.1",
+            software=("Klinikk", "3"),
+        )
+        names = Process(
+            name="APPREC",
+            service=got.words.service or "",
+            action="APPREC",
+            from_role=got.words.receiver.role or "",
+            to_role=got.words.sender.role or "",
+        )
+        changes = {
+            "conversation_id": got.words.conversation_id,
+            "namespace": "http://www.kith.no/xmlstds/apprec/2012-02-15",
+            "version": "1.1",
+        }
+        return self.post(*self.envelope(xmlio.serialise(root), names, **changes))
+
+    def note(self, document: bytes, **changes: Any) -> tuple[bytes, Attachment]:
+        """A dialogue note to Solvang."""
+        return self.envelope(document, national("DIALOG_NOTAT"), **changes)
+
+
+class EbxmlRig(Rig):
+    """Solvang beside one clinic that has no EDI 2.0: its agreement names the ebXML road and a loopback endpoint."""
+
+    port = 0
+    signs = "company"
+
+    def _write_keys(self) -> None:
+        super()._write_keys()
+        self.changed_certificates: dict[str, Any] = {}
+        root = self.world.keys.root
+        usage = key_usage()
+        sealed = type(usage)(**{**{name: getattr(usage, name) for name in _BITS}, **_OFF, "key_encipherment": True})
+        self.ours = self.world.keys.companies["solvang"]
+        self.opening = root.issue_company("Solvang legekontor", "310045101", usage=sealed)
+        write_pkcs12(self.opening, self.folder / "opening.p12")
+        old = root.issue_company("Solvang legekontor", "310045101", usage=sealed)
+        write_pkcs12(old, self.folder / "old.p12")
+        self.clinic = Clinic(
+            rig=self,
+            signing=root.issue_company("Granli kommune", "312045303"),
+            opening=root.issue_company("Granli kommune", "312045303", usage=sealed),
+            stranger=root.issue_company("Granli kommune", "312045303"),
+            ours=self.ours,
+        )
+
+    def _settings(self, tenants: Sequence[str], more: Any) -> Any:
+        keys = {"opening": {"pkcs12": "opening.p12"}, "old": {"pkcs12": "old.p12"}}
+        return super()._settings(tenants, {**more, "keys": {**keys, **more.get("keys", {})}})
+
+    def _tenant(self, name: str) -> dict[str, Any]:
+        return {**super()._tenant(name), "decrypt_with": ["opening", "old"], "sign_with": self.signs}
+
+    def open(self) -> Any:
+        """The address book first: the road, and the registered certificates of the clinic."""
+        file = self.folder / "addressbook.json"
+        book = json.loads(file.read_text())
+        for party in book["parties"]:
+            if party["herId"] == CLINIC:
+                certificates = {"signing": self.clinic.signing, "encryption": self.clinic.opening}
+                party["currentSigningCertificate"] = None
+                party["_certificates"] = {use: registered(key) for use, key in certificates.items()}
+                endpoint = f"http://127.0.0.1:{self.port}/ebxml"
+                party["_agreement"] = {**party["_agreement"], "road": "ebxml-http", "endpoint": endpoint}
+        file.write_text(json.dumps(book))
+        return super().open()
+
+
+_BITS = ("digital_signature", "content_commitment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
+_OFF = {"encipher_only": False, "decipher_only": False}
+
+
+def registered(key: SigningKey) -> dict[str, str]:
+    der = key.certificate.public_bytes(Encoding.DER)
+    thumbprint = hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
+    return {"thumbprint": thumbprint, "certificateValue": base64.b64encode(der).decode()}
+
+
+@contextmanager
+def served() -> Iterator[tuple[int, list[Clinic]]]:
+    """A server on a free loopback port; the clinic behind it is put into the list."""
+    clinics: list[Clinic] = []
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            said = clinics[0].take(list(self.headers.items()), body)
+            if said is None:
+                self.close_connection = True
+                return
+            self.send_response(said[0])
+            if said[1]:
+                self.send_header("Content-Type", "text/xml; charset=UTF-8")
+                self.send_header("SOAPAction", '"ebXML"')
+            self.send_header("Content-Length", str(len(said[1])))
+            self.end_headers()
+            self.wfile.write(said[1])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1], clinics
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
