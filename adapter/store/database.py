@@ -109,9 +109,9 @@ def take_turns(db: sa.Connection, what: str) -> None:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (DBAPIError, sqlite3.Error) as error:  # the second: from the statements at connect, which are not wrapped
+    except (DBAPIError, sqlite3.Error) as error:  # the second: from statements that go straight to the driver
         orig = error.orig if isinstance(error, DBAPIError) else error
-        code = "STORE.INTEGRITY" if isinstance(error, IntegrityError) else "STORE"
+        code = "STORE.INTEGRITY" if isinstance(error, IntegrityError | sqlite3.IntegrityError) else "STORE"
         # Only SQLite's own words are free of values (P21).
         reason = str(orig) if isinstance(orig, sqlite3.OperationalError) else type(orig).__name__
         raise StoreError(f"the database refused: {reason}", code=code, cure="see doctor: disk, rights, locks") from None

@@ -12,11 +12,8 @@ from adapter.codes import Coded
 from adapter.errors import StateError, StoreError
 from adapter.model.delivery import Answer, Leg, Step, check_move
 from adapter.store.database import add_once
-from adapter.store.statements import Row, change, row_where
+from adapter.store.statements import Row, change, put, row_where
 from adapter.store.tables import delivery, event, incident, payload
-
-_ADD_EVENT = event.insert()
-_ADD_PAYLOAD = payload.insert()
 
 
 def add_event(
@@ -33,7 +30,7 @@ def add_event(
 ) -> None:
     """Append one event. ``detail`` holds codes, ids and counts, never content (P21)."""
     values = {"at": at, "tenant": tenant, "kind": kind, "message_id": message_id, "delivery_id": delivery_id}
-    db.execute(_ADD_EVENT, [{**values, "old": old, "new": new, "detail": dict(detail) if detail else None}])
+    put(db, event, {**values, "old": old, "new": new, "detail": dict(detail) if detail else None})
 
 
 def move(
@@ -105,7 +102,7 @@ def add_payload(db: sa.Connection, message_id: str, role: str, content: bytes) -
     """Keep bytes by role; gives their SHA-256 in hex."""
     digest = hashlib.sha256(content).hexdigest()
     values = {"message_id": message_id, "role": role, "sha256": digest, "size_bytes": len(content), "content": content}
-    db.execute(_ADD_PAYLOAD, [values])
+    put(db, payload, values)
     return digest
 
 

@@ -304,7 +304,7 @@ def test_one_row_that_cannot_be_looked_at_does_not_hold_up_the_other_clocks(make
     rig.world.inject(letter(rig), US)
     rig.world.inject(letter(rig, msg_id=f"{ID[:-1]}2"), US)
     rig.rounds(1)
-    first = rig.adapter.inbox()[0]["message_id"]
+    first = next(row["message_id"] for row in rig.adapter.inbox() if row["msg_id"] == ID)
     with rig.adapter.parts.store.transaction() as db:
         db.execute(payload.update().where(payload.c.message_id == first).values(content=b"not XML"))
     rig.adapter.close()

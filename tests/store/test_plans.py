@@ -91,22 +91,19 @@ FULL_SCAN = re.compile(
 
 @pytest.mark.parametrize("name", QUERIES)
 def test_no_query_of_the_loop_reads_a_whole_table(full: Store, name: str) -> None:
-    asked: list[tuple[str, object]] = []
-
-    def remember(_c: object, _cur: object, statement: str, parameters: object, *_: object) -> None:
-        asked.append((statement, parameters))
-
-    engine = full._engine
+    asked: list[str] = []
     with full.transaction() as db:
-        sa.event.listen(engine, "before_cursor_execute", remember)
+        raw = db.connection.dbapi_connection
+        assert raw is not None
+        raw.set_trace_callback(asked.append)  # each statement with its values
         try:
             QUERIES[name](db)
         finally:
-            sa.event.remove(engine, "before_cursor_execute", remember)
+            raw.set_trace_callback(None)
         assert asked
-        for statement, parameters in asked:
+        for statement in asked:
             if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE")):
-                plan = [row[3] for row in db.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]  # type: ignore[arg-type]
+                plan = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}")]
                 assert not [step for step in plan if FULL_SCAN.match(step)], (name, plan, statement)
         db.rollback()
 
