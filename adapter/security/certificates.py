@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,11 +39,13 @@ def load_roots(paths: Iterable[Path]) -> tuple[Certificate, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=256)
 def is_person(certificate: Certificate) -> bool:
     """True when the subject has a person's name; an employee's certificate is a person's, too (P14)."""
     return any(certificate.subject.get_attributes_for_oid(oid) for oid in (NameOID.GIVEN_NAME, NameOID.SURNAME))
 
 
+@lru_cache(maxsize=256)
 def org_number(certificate: Certificate) -> str | None:
     """The organisation number in the subject, with a right check digit; None when there is none."""
     for attribute in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_IDENTIFIER):
