@@ -8,7 +8,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from adapter.config import Revocation, Settings, TenantSettings
 from adapter.errors import InputError, SettingsError
@@ -52,8 +52,9 @@ class Adapter:
     def close(self) -> None:
         for road in self.parts.roads.values():
             road.close()
-        if self.parts.ebxml_http is not None:
-            self.parts.ebxml_http.close()
+        for other in (self.parts.ebxml_http, self.parts.mail_out, self.parts.mailbox):
+            if other is not None:
+                other.close()
         self.parts.store.close()
 
     # -- out ---------------------------------------------------------------------------------------------------------
@@ -229,7 +230,7 @@ def open_adapter(
         random=chance or random.SystemRandom().random,
         book=book or live,
         roads=roads if roads is not None else _roads(settings, now, ids),
-        ebxml_http=_LaterPost(settings),
+        **_ebxml(settings),
         signer=keys.find,
         roots=_roots(settings),
         revocation=_revocation(settings),
@@ -274,12 +275,21 @@ class _LaterPost:
             from adapter.transport.ebms_http import open_client
 
             self._client = open_client(self._settings)
-        found: HttpReply = self._client.post(url, headers, pieces)
-        return found
+        return cast("HttpReply", self._client.post(url, headers, pieces))
 
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
+
+
+def _ebxml(settings: Settings) -> dict[str, Any]:
+    http = {"ebxml_http": _LaterPost(settings)}
+    if settings.mail is None:
+        return http
+    from adapter.transport.mailbox import open_mailbox
+    from adapter.transport.smtp import open_sender
+
+    return {**http, "mail_out": open_sender(settings), "mailbox": open_mailbox(settings)}
 
 
 class _KeyRing:

@@ -29,6 +29,13 @@ def poll_tenant(parts: Parts, tenant: TenantSettings) -> int:
     return fetch.poll(parts, tenant, partial(inbound.receive, parts))
 
 
+def poll_mailbox(parts: Parts) -> int:
+    """Take in what came by mail."""
+    from adapter.flow import ebxml_mail  # loads cryptography; EDI 2.0 alone need not
+
+    return ebxml_mail.poll_mailbox(parts)
+
+
 def jobs(parts: Parts) -> dict[str, tuple[float, Callable[[], object]]]:
     """Name -> (interval in seconds, what to do)."""
     every = parts.settings.worker
@@ -39,6 +46,8 @@ def jobs(parts: Parts) -> dict[str, tuple[float, Callable[[], object]]]:
         "overdue": (every.overdue_every_s, lambda: watch.find_overdue(parts)),
         "housekeeping": (every.housekeeping_every_s, lambda: keep_house(parts)),
     }
+    if parts.mailbox is not None:
+        found["mailbox"] = (every.poll_every_s, lambda: poll_mailbox(parts))
     if parts.handover is not None or parts.settings.inbound.handover == consumers.FOLDER:
         found["handover"] = (every.dispatch_every_s, lambda: consumers.hand_over(parts))
     for tenant in parts.settings.tenant:
@@ -84,7 +93,7 @@ def run_once(parts: Parts) -> dict[str, object]:
     """One round of everything, in the order that lets a message travel furthest; gives the count of each job."""
     found = jobs(parts)
     first = [name for name in found if name.startswith("poll:")]
-    order = ["resume", *first, "handover", "dispatch", "status", "overdue", "housekeeping"]
+    order = ["mailbox", "resume", *first, "handover", "dispatch", "status", "overdue", "housekeeping"]
     return {name: run_job(parts, name, found[name][1]) for name in order if name in found}
 
 

@@ -1,4 +1,4 @@
-"""In over ebXML: an envelope comes, one signal goes back in the response; the document goes the ordinary way in.
+"""In over ebXML: an envelope comes, one signal goes back; the document goes the ordinary way in.
 
 1 keep the raw bytes   2 open   3 a signal? (``ebxml_proof``; it is never acknowledged)   4 verify, decrypt, judge
 5 duplicate → the stored signal again; same id, other content → conflict   6 one commit: row, document, Acknowledgment
@@ -24,14 +24,14 @@ from adapter.ebxml.plaintext import Plaintext, read_plaintext
 from adapter.ebxml.read import signed_references
 from adapter.ebxml.rulebook import Hit
 from adapter.ebxml.words import EbError, Envelope
-from adapter.errors import DecryptionError, StoreError, UnreadableError
+from adapter.errors import DecryptionError, SettingsError, StoreError, UnreadableError
 from adapter.flow.alarms import raise_alarm
 from adapter.flow.ebxml_keys import company_signer, decryption_keys, software_of, verify
 from adapter.flow.ebxml_proof import judge_signal, record_signal
 from adapter.flow.parts import Parts
 from adapter.flow.processes import agreement_of
 from adapter.model.partner import RegisterEntry
-from adapter.model.wire import EBXML_HTTP, EBXML_ROADS
+from adapter.model.wire import EBXML_HTTP, EBXML_MAIL, EBXML_ROADS
 from adapter.security import cms
 from adapter.security.envelope_signature import sign_envelope
 from adapter.store import envelopes, inbox, journal
@@ -60,6 +60,7 @@ class Arrived:
     seq: int
     tenant: TenantSettings
     opened: Opened
+    road: str
     party: int | None  # our address that it names; None: it names none of ours
 
 
@@ -69,9 +70,23 @@ def receive_envelope(parts: Parts, body: bytes, headers: Iterable[tuple[str, str
     Raises AdapterError when the fault is ours (store, keys, settings): then nothing untrue is said, and the partner
     sends again.
     """
-    raw = _capture(body, headers)
+    return _receive(parts, _capture(body, headers), EBXML_HTTP)
+
+
+def receive_mail(parts: Parts, raw: bytes, name: str) -> EnvelopeAnswer:
+    """The same for a whole mail: the answer's ``body`` is the signal to be sent back.
+
+    ``name`` is the mail's own in its mailbox: one that could not be answered is read again and kept once.
+    """
+    return _receive(parts, raw, EBXML_MAIL, f"kept {name}")
+
+
+def _receive(parts: Parts, raw: bytes, road: str, name: str | None = None) -> EnvelopeAnswer:
     opened = open_message(raw)
-    arrived = _keep(parts, raw, opened)
+    tenant, owned = _owner(parts, opened)
+    message_id, seq = _keep(parts, tenant, raw, name)
+    party = opened.envelope.receiver.her_id if owned else None
+    arrived = Arrived(message_id=message_id, seq=seq, tenant=tenant, opened=opened, road=road, party=party)
     if opened.envelope.kind in (Kind.ACKNOWLEDGMENT, Kind.MESSAGE_ERROR):
         _take_signal(parts, arrived, raw)
         return EnvelopeAnswer(status=204, message_id=arrived.message_id)
@@ -84,18 +99,33 @@ def _capture(body: bytes, headers: Iterable[tuple[str, str]]) -> bytes:
     return "".join([*lines, "\r\n"]).encode("latin-1", "replace") + body
 
 
-def _keep(parts: Parts, raw: bytes, opened: Opened) -> Arrived:
-    """Raw bytes first; what names none of our addresses is kept, and answered, by the first tenant with a key."""
+def _owner(parts: Parts, opened: Opened) -> tuple[TenantSettings, bool]:
+    """Whose message it is, and True when it names an address of theirs.
+
+    What names none of ours is kept, and answered, by the first tenant with a key. Raises SettingsError for a tenant
+    that only listens: another system answers for it (P12).
+    """
     her_id = opened.envelope.receiver.her_id
     owner = next((tenant for tenant in parts.settings.tenant if her_id in tenant.her_ids), None)
     signing = [tenant for tenant in parts.settings.tenant if tenant.sign_with is not None]
     tenant = owner or (signing or list(parts.settings.tenant))[0]
+    if tenant.listen_only:
+        raise SettingsError("this tenant only listens: its ebXML messages are another system's", code="P12.LISTEN")
+    return tenant, owner is not None
+
+
+def _keep(parts: Parts, tenant: TenantSettings, raw: bytes, name: str | None) -> tuple[str, int]:
+    """Raw bytes first, before anything is believed of them: the message's id and place in the order."""
     message_id = parts.new_id()
     with parts.store.transaction() as db:
+        earlier = envelopes.kept_as(db, name) if name is not None else None
+        if earlier is not None:
+            return earlier
         at = parts.store.now_us()
         seq = envelopes.add_envelope(db, message_id=message_id, tenant=tenant.name, raw=raw, at=at)
-    party = her_id if owner is not None else None
-    return Arrived(message_id=message_id, seq=seq, tenant=tenant, opened=opened, party=party)
+        if name is not None:
+            envelopes.add_read(db, name, message_id, at=at)
+    return message_id, seq
 
 
 def _take_signal(parts: Parts, arrived: Arrived, raw: bytes) -> None:
@@ -219,7 +249,7 @@ def _accept(parts: Parts, arrived: Arrived, words: Envelope, document: bytes, an
         "seq": arrived.seq,
         "tenant": arrived.tenant.name,
         "party": arrived.party,
-        "road": EBXML_HTTP,
+        "road": arrived.road,
         "remote_id": words.message_id,
         "overrides": {"ebxml": names},
         "put_away": True,  # there is no server to tell
@@ -251,8 +281,12 @@ def _acknowledge(parts: Parts, arrived: Arrived, words: Envelope) -> bytes:
 
 
 def _reject(parts: Parts, arrived: Arrived, words: Envelope, answer: Answer) -> EnvelopeAnswer:
-    """MessageError, SOAP Fault or nothing; the bytes are kept before they leave."""
+    """MessageError, SOAP Fault or nothing; the bytes are kept before they leave, and are what leaves next time too."""
     kind, signal = answer.kind, b""
+    with parts.store.reading() as db:
+        earlier = envelopes.find_signal(db, arrived.message_id)
+    if earlier is not None:
+        return _response(parts, kind, earlier, arrived.message_id)
     if kind is AnswerKind.MESSAGE_ERROR and words.message_id:
         signal = _error(parts, arrived, words, answer.errors)
     elif kind in (AnswerKind.SOAP_FAULT, AnswerKind.MESSAGE_ERROR):  # without an id there is nothing to report on

@@ -24,6 +24,7 @@ from adapter.ebxml.words import cpa_id_without_agreement
 from adapter.errors import AccessError, AdapterError, SettingsError, TransportError, UnknownOutcomeError
 from adapter.flow.dispatch import record_failure
 from adapter.flow.ebxml_keys import company_signer, encryption_certificate, software_of
+from adapter.flow.ebxml_mail import send_mail
 from adapter.flow.ebxml_proof import judge_signal, record_signal
 from adapter.flow.parts import Parts
 from adapter.flow.processes import agreement_of
@@ -32,7 +33,7 @@ from adapter.model.delivery import Leg
 from adapter.model.document import Facts
 from adapter.model.partner import Agreement, RegisterEntry
 from adapter.model.process import Process, national
-from adapter.model.wire import EBXML_HTTP, HttpReply
+from adapter.model.wire import EBXML_MAIL, HttpReply
 from adapter.security import cms
 from adapter.security.envelope_signature import sign_envelope
 from adapter.store import journal, outbox
@@ -65,9 +66,12 @@ def send_rows(parts: Parts, rows: list[Row]) -> None:
 
 
 def _send(parts: Parts, row: Row) -> None:
-    if parts.ebxml_http is None or row["road"] != EBXML_HTTP:
-        raise SettingsError("this road is not set up", code="EBXML.ROAD", where=row["road"])
     partner = parts.book().find(row["party"])
+    if row["road"] == EBXML_MAIL:
+        _mail(parts, row, partner)
+        return
+    if parts.ebxml_http is None:
+        raise SettingsError("this road is not set up", code="EBXML.ROAD", where=row["road"])
     url = agreement_of(partner).endpoint
     if url is None:
         text, cure = "the partner's agreement names no endpoint", "set endpoint in its _agreement"
@@ -76,6 +80,15 @@ def _send(parts: Parts, row: Row) -> None:
     packed = _wrap(parts, sealed)
     reply = parts.ebxml_http.post(url, packed.headers, packed.pieces)
     _take_reply(parts, {**row, "remote_id": sealed.message_id}, sealed, reply)
+
+
+def _mail(parts: Parts, row: Row, partner: RegisterEntry) -> None:
+    """By mail the receipt comes later, as a mail of its own; until then the row waits for proof."""
+    if parts.mail_out is None:
+        raise SettingsError("this road is not set up", code="EBXML.ROAD", where=row["road"])
+    sealed = _stored(parts, row) or _seal(parts, row, partner)
+    send_mail(parts, partner, sealed.envelope, [sealed.attachment], envelope_id=sealed.message_id)
+    raise UnknownOutcomeError("the mail server has it, and no receipt has come", code="EBXML.AWAITED")
 
 
 def _wrap(parts: Parts, sealed: Sealed) -> Packed:
@@ -151,7 +164,7 @@ def _signed(
 ) -> bytes:
     names: dict[str, Any] = {"message_id": message_id, "now": parts.now(), "software": software_of(parts)}
     root = build(payload_message(**words, **names, content_id=attachment.content_id))
-    refuse_outgoing(root, Wire.HTTP)
+    refuse_outgoing(root, Wire.SMTP)
     return sign_envelope(root, company_signer(parts, tenant), {attachment.content_id: attachment.content})
 
 

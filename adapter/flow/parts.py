@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from adapter.security.keys import Signer
     from adapter.security.revocation import RevocationPort
+    from adapter.transport.mailbox import Mailbox
+    from adapter.transport.smtp import MailSender
 
 NORWAY = ZoneInfo("Europe/Oslo")
 HOUR_US = 3_600_000_000
@@ -77,6 +79,8 @@ class Parts:
     signer: Callable[[str], Signer]
     roots: Callable[[], tuple[Certificate, ...]] = tuple
     ebxml_http: EbxmlPost | None = None  # the ebXML road: one client for all tenants
+    mail_out: MailSender | None = None
+    mailbox: Mailbox | None = None  # ours, for all tenants
     revocation: RevocationPort | None = None
     alarm: AlarmSink = _silent
     worker: str = "worker"

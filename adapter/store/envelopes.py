@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from adapter.store.database import add_once
 from adapter.store.journal import add_event, add_payload
-from adapter.store.statements import Row, put
-from adapter.store.tables import delivery, message
+from adapter.store.statements import Row, put, row_where
+from adapter.store.tables import delivery, message, payload, remote
 
 
 def add_envelope(db: sa.Connection, *, message_id: str, tenant: str, raw: bytes, at: int) -> int:
@@ -37,3 +38,25 @@ def find_sent(db: sa.Connection, roads: Sequence[str], remote_id: str) -> Row | 
     """Our row that went out, or will, under this MessageId."""
     found = db.execute(_by_remote_id("out", remote_id, roads)).mappings().first()
     return dict(found) if found is not None else None
+
+
+def add_read(db: sa.Connection, name: str, message_id: str, *, at: int) -> None:
+    """What became of a mail of the mailbox, by its name there; the first word stands."""
+    add_once(db, remote, remote_id=name, message_id=message_id, at=at)
+
+
+def kept_as(db: sa.Connection, name: str) -> tuple[str, int] | None:
+    """The message, and its place in the order, that a mail was kept as before it could be answered."""
+    found = row_where(db, remote, remote_id=name)
+    kept = row_where(db, message, id=found["message_id"]) if found is not None else None
+    return (kept["id"], kept["seq"]) if kept is not None else None
+
+
+def find_signal(db: sa.Connection, message_id: str) -> bytes | None:
+    """The stored answer to a kept envelope, None when there is none yet."""
+    found = row_where(db, payload, message_id=message_id, role="signal")
+    return bytes(found["content"]) if found is not None and found["content"] is not None else None
+
+
+def was_read(db: sa.Connection, name: str) -> bool:
+    return row_where(db, remote, remote_id=name) is not None

@@ -18,8 +18,8 @@ from adapter import documents, xmlio
 from adapter.ebxml.build import build
 from adapter.ebxml.compose import acknowledgment, message_error, payload_message
 from adapter.ebxml.names import eb, xlink
-from adapter.ebxml.opening import Opened, open_http
-from adapter.ebxml.pack import Attachment, pack_http
+from adapter.ebxml.opening import Opened, open_http, open_message
+from adapter.ebxml.pack import Attachment, MailHead, pack_http, pack_mail
 from adapter.ebxml.plaintext import build_plaintext, read_plaintext
 from adapter.ebxml.read import read, signed_references
 from adapter.ebxml.words import EbError, Envelope, Software
@@ -65,7 +65,27 @@ class Clinic:
 
     def take(self, headers: Sequence[tuple[str, str]], body: bytes) -> tuple[int, bytes] | None:
         """Status and signal; None: the connection is cut without an answer."""
-        opened = open_http(headers, body)
+        return self.read(open_http(headers, body))
+
+    def take_mail(self, mail: bytes) -> bytes | None:
+        """The mail that goes back, if one does."""
+        said = self.read(open_message(mail))
+        return self.mail(said[1]) if said is not None and said[1] else None
+
+    def mail(self, envelope: bytes, *attached: Attachment, sender: int = CLINIC) -> bytes:
+        """A mail of the clinic's to us."""
+        head = MailHead(
+            sender=edi_address(sender),
+            receiver=edi_address(place.SOLVANG_GP),
+            subject="ebXML",
+            date=self.rig.clock(),
+            message_id=f"{self.new_id()}@clinic",
+        )
+        start = f"{self.new_id()}@clinic"
+        return pack_mail(envelope, attached, head, boundary=f"b-{self.new_id()}", content_id=start).mail()
+
+    def read(self, opened: Opened) -> tuple[int, bytes] | None:
+        """Open, keep, and answer by the script."""
         assert opened.root is not None
         assert opened.octets is not None
         found = verify_envelope(opened.root, opened.parts(), pinned=self.ours.certificate)
@@ -182,6 +202,7 @@ class EbxmlRig(Rig):
     """Solvang beside one clinic that has no EDI 2.0: its agreement names the ebXML road and a loopback endpoint."""
 
     port = 0
+    road = "ebxml-http"
     signs = "company"
 
     def _write_keys(self) -> None:
@@ -220,13 +241,18 @@ class EbxmlRig(Rig):
                 party["currentSigningCertificate"] = None
                 party["_certificates"] = {use: registered(key) for use, key in certificates.items()}
                 endpoint = f"http://127.0.0.1:{self.port}/ebxml"
-                party["_agreement"] = {**party["_agreement"], "road": "ebxml-http", "endpoint": endpoint}
+                party["_agreement"] = {**party["_agreement"], "road": self.road, "endpoint": endpoint}
         file.write_text(json.dumps(book))
         return super().open()
 
 
 _BITS = ("digital_signature", "content_commitment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
 _OFF = {"encipher_only": False, "decipher_only": False}
+
+
+def edi_address(her_id: int) -> str:
+    """As the simulated register writes it."""
+    return f"her{her_id}@edi.simulator.invalid"
 
 
 def registered(key: SigningKey) -> dict[str, str]:
