@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import adapter.shapes as shapes
-from adapter.config_mail import EbmsHttpSettings, MailSettings, mail_servers
+from adapter.config_mail import AgreementSettings, EbmsHttpSettings, MailSettings, ReceiveSettings, mail_servers
 from adapter.config_mail import ImapSettings as ImapSettings
 from adapter.config_mail import Pop3Settings as Pop3Settings
 from adapter.config_mail import Secret as Secret
@@ -205,6 +205,8 @@ class Settings:
     edi20: Edi20Settings | None = None
     mail: MailSettings | None = None
     ebms_http: EbmsHttpSettings | None = None
+    receive: ReceiveSettings | None = None
+    agreements: AgreementSettings = field(default_factory=AgreementSettings)
     register: RegisterSettings = RegisterSettings()
     trust: TrustSettings = TrustSettings()
     receipts: ReceiptSettings = ReceiptSettings()
@@ -328,7 +330,7 @@ def _check_words(settings: Settings) -> None:
 
 
 def _check_numbers(settings: Settings) -> None:
-    names = ("worker", "edi20", "inbound", "mail", "ebms_http")
+    names = ("worker", "edi20", "inbound", "mail", "ebms_http", "receive", "agreements")
     sections: list[tuple[str, Any]] = [(name, getattr(settings, name)) for name in names]
     sections += mail_servers(settings.mail)
     for name, section in sections:

@@ -1,4 +1,4 @@
-"""Settings of the mail servers and of the HTTP road, and the reference to a secret that they need."""
+"""Settings of the ebXML road (mail servers, HTTP, agreements), and the reference to a secret that they need."""
 
 from __future__ import annotations
 
@@ -73,6 +73,50 @@ class EbmsHttpSettings:
     read_timeout_s: float = 60.0
     total_timeout_s: float = 120.0
     response_limit_bytes: int = 51_200_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiveSettings:
+    """The endpoint for partners that call us over HTTP. Times in seconds; sizes in bytes of a whole request.
+
+    It binds ``host`` on loopback only, unless ``certificate`` (PEM) and ``key`` are given or ``behind_proxy`` says that
+    a proxy of ours ends TLS in front of it (P19).
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8443
+    path: str = "/ebxml"
+    certificate: str | None = None
+    key: str | None = None
+    key_passphrase: Secret = Secret()
+    behind_proxy: bool = False
+    body_limit_bytes: int = 51_200_000
+    idle_timeout_s: float = 30.0  # between two pieces of a request
+    total_timeout_s: float = 300.0
+    most_requests: int = 8  # at once; others are told to come back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreementSettings:
+    """CPA files: every ``*.xml`` of ``directory``, read again when one changes and at least every ``refresh_h`` hours.
+
+    ``clock_skew_s``: how far a partner's time stamp may be from ours before a person is told.
+    """
+
+    directory: str | None = None
+    refresh_h: float = 12.0
+    clock_skew_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pkcs11Settings:
+    """A key on a smart card or HSM. ``module`` is the driver's shared library, the others name token, key and card."""
+
+    module: str
+    token: str
+    key_label: str | None = None
+    key_id: str | None = None  # hexadecimal
+    pin: Secret = Secret()
 
 
 def mail_servers(mail: MailSettings | None) -> list[tuple[str, MailServerSettings]]:

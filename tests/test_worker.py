@@ -297,7 +297,7 @@ def test_p26_the_alert_command_rings_once_and_once_more_when_it_is_over(make_rig
         faults={"GET /Messages": [("500", [1, 2, 3])]},
         settings={"alert": {"command": [sys.executable, str(script), str(bell)]}},
     )
-    from adapter.assembly import _alarm
+    from adapter.wiring import _alarm
 
     object.__setattr__(rig.adapter.parts, "alarm", _alarm(rig.settings))
     rig.rounds(6)
@@ -306,7 +306,7 @@ def test_p26_the_alert_command_rings_once_and_once_more_when_it_is_over(make_rig
 
 
 def test_p26_a_broken_bell_does_not_stop_the_message_that_rang_it(make_rig: MakeRig) -> None:
-    from adapter.assembly import _alarm
+    from adapter.wiring import _alarm
 
     for command in (["/nowhere/bell"], [sys.executable, "-c", "raise SystemExit(3)"]):
         rig = make_rig(settings={"alert": {"command": command}})
