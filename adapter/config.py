@@ -16,7 +16,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import adapter.shapes as shapes
-from adapter.config_mail import AgreementSettings, EbmsHttpSettings, MailSettings, ReceiveSettings, mail_servers
+from adapter.config_mail import (
+    AgreementSettings,
+    EbmsHttpSettings,
+    MailSettings,
+    ReceiveSettings,
+    check_receive,
+    mail_servers,
+)
 from adapter.config_mail import ImapSettings as ImapSettings
 from adapter.config_mail import Pop3Settings as Pop3Settings
 from adapter.config_mail import Secret as Secret
@@ -296,6 +303,8 @@ def _check(settings: Settings) -> None:
     _check_numbers(settings)
     if settings.mail is not None:
         _check_mail(settings.mail, settings.environment)
+    if settings.receive is not None:
+        check_receive(settings.receive)
 
 
 def _check_mail(mail: MailSettings, environment: Environment) -> None:
@@ -337,6 +346,8 @@ def _check_numbers(settings: Settings) -> None:
         for field_ in fields(section) if section is not None else ():
             value = getattr(section, field_.name)
             if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+                if (name, field_.name, value) == ("receive", "port", 0):
+                    continue  # any free one
                 raise SettingsError("a number above zero is expected", where=f"{name}.{field_.name}")
 
 

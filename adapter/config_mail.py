@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
+
+from adapter.errors import SettingsError
+
+HEALTH_PATH = "/health"  # of the receiving endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +82,10 @@ class EbmsHttpSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiveSettings:
-    """The endpoint for partners that call us over HTTP. Times in seconds; sizes in bytes of a whole request.
+    """The endpoint for partners that call us over HTTP. Times in seconds; sizes in bytes of a request's body.
 
     It binds ``host`` on loopback only, unless ``certificate`` (PEM) and ``key`` are given or ``behind_proxy`` says that
-    a proxy of ours ends TLS in front of it (P19).
+    a proxy of ours ends TLS in front of it (P19). ``port`` 0 is any free one.
     """
 
     host: str = "127.0.0.1"
@@ -91,9 +96,10 @@ class ReceiveSettings:
     key_passphrase: Secret = Secret()
     behind_proxy: bool = False
     body_limit_bytes: int = 51_200_000
-    idle_timeout_s: float = 30.0  # between two pieces of a request
-    total_timeout_s: float = 300.0
+    idle_timeout_s: float = 30.0  # for the head of a request, between two pieces of its body, and at rest
+    total_timeout_s: float = 300.0  # for the body of a request
     most_requests: int = 8  # at once; others are told to come back
+    most_connections: int = 64  # at once; others are closed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,3 +129,27 @@ def mail_servers(mail: MailSettings | None) -> list[tuple[str, MailServerSetting
     """Each mail server of the settings with its place."""
     servers = [] if mail is None else [("smtp", mail.smtp), ("imap", mail.imap), ("pop3", mail.pop3)]
     return [(f"mail.{name}", server) for name, server in servers if server is not None]
+
+
+def check_receive(receive: ReceiveSettings) -> None:
+    """Raise SettingsError for an endpoint that would be open to others without TLS (P19), or that nobody can reach."""
+    if (receive.certificate is None) != (receive.key is None):
+        missing = "key" if receive.key is None else "certificate"
+        cure = "give both, or neither and behind_proxy = true"
+        raise SettingsError("TLS needs a certificate and its key", where=f"receive.{missing}", cure=cure)
+    if not (receive.behind_proxy or receive.certificate is not None or _on_loopback(receive.host)):
+        cure = "set certificate and key, or behind_proxy = true when a proxy of yours ends TLS, or host = '127.0.0.1'"
+        text = "the receiving endpoint binds loopback only, unless TLS or a proxy is declared"
+        raise SettingsError(text, code="P19.BIND", where="receive.host", cure=cure)
+    if receive.port > 65_535:
+        raise SettingsError("a port is at most 65535", where="receive.port")
+    if not receive.path.startswith("/") or receive.path in ("/", HEALTH_PATH) or set(receive.path) & set("?#% {}"):
+        cure = "write it as '/ebxml'"
+        raise SettingsError("not a path for the receiving endpoint", where="receive.path", cure=cure)
+
+
+def _on_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name: others may resolve to anything, and to something else tomorrow
+        return host == "localhost"
