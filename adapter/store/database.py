@@ -23,7 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from adapter.errors import SettingsError, StoreError
 from adapter.store import tables
 
-HEAD = "0001"  # newest migration; opening an up-to-date store does not load Alembic
+HEAD = "0002"  # newest migration; opening an up-to-date store does not load Alembic
 
 
 def to_us(when: datetime) -> int:
@@ -38,7 +38,7 @@ def from_us(value: int | None) -> datetime | None:
 
 # The WAL is written over again and again once it has 32 MB: room for a large message, which would otherwise be written
 # twice at once. The page size counts when a file is made: large messages are written faster in larger pages.
-_PRAGMAS = ("page_size=16384", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=2000")
+_PRAGMAS = ("page_size=8192", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=4000")
 
 
 class Store:

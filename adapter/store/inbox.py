@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+import adapter.store.tables as tables
 from adapter.model.delivery import Step
 from adapter.store.database import add_once
 from adapter.store.journal import add_event, add_payload
@@ -106,7 +107,8 @@ def in_step(
 
 def not_put_away(db: sa.Connection, tenant: str, limit: int) -> list[Row]:
     """Rows whose server has not been told yet that the message is read."""
-    query = sa.select(delivery).where(delivery.c.put_away.is_(False), delivery.c.direction == "in")
+    open_ones = tables.NOT_PUT_AWAY_ON_POSTGRES if db.dialect.name == "postgresql" else tables.NOT_PUT_AWAY
+    query = sa.select(delivery).where(sa.text(open_ones))
     query = query.where(delivery.c.tenant == tenant, delivery.c.remote_id.is_not(None)).order_by(delivery.c.seq)
     return [dict(row) for row in db.execute(query.limit(limit)).mappings()]
 

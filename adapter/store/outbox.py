@@ -13,7 +13,7 @@ from adapter.model.delivery import FINAL_LEGS, Answer, Leg
 from adapter.store.database import add_once, take_turns
 from adapter.store.journal import add_event, add_payload, move
 from adapter.store.statements import Row, change, put, row_where, rows_where
-from adapter.store.tables import delivery, message, pause, remote
+from adapter.store.tables import CLAIMED, delivery, message, pause, remote
 
 _LANE = (
     sa.select(delivery.c.lane)
@@ -166,7 +166,9 @@ _IN_TURN = (
     .order_by(delivery.c.urgency, delivery.c.seq)
 )
 _NEXT = _IN_TURN.with_only_columns(delivery.c.message_id).limit(sa.bindparam("limit", type_=sa.Integer))
-_EXPIRED = sa.select(delivery).where(delivery.c.leg == Leg.SENDING.value, delivery.c.lease_until < _NOW)
+_CLAIMED = sa.select(delivery).where(delivery.c.leg == Leg.SENDING.value, sa.text(CLAIMED))
+_EXPIRED = _CLAIMED.where(delivery.c.lease_until < _NOW)
+_CLAIMED_BY = _CLAIMED.where(delivery.c.lease_by == sa.bindparam("worker"))
 _POLLS = (
     # No GROUP BY: it makes SQLite walk all rows by message instead of the few that are due.
     sa.select(delivery.c.message_id)
@@ -227,7 +229,7 @@ def expired_claims(db: sa.Connection, now: int) -> list[Row]:
 
 def claims_of(db: sa.Connection, worker: str) -> list[Row]:
     """Rows that this worker is sending."""
-    return rows_where(db, delivery, leg=Leg.SENDING.value, lease_by=worker)
+    return [dict(row) for row in db.execute(_CLAIMED_BY, {"worker": worker}).mappings()]
 
 
 def add_remote_id(db: sa.Connection, message_id: str, remote_id: str, *, at: int) -> None:

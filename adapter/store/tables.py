@@ -6,6 +6,8 @@ A message is one MsgId of one tenant; a delivery is one receiver of it, with its
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -24,6 +26,15 @@ from sqlalchemy import (
 
 metadata = MetaData()
 _Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER PRIMARY KEY
+
+
+def _index_where(
+    name: str, *columns: Column[Any], where: str, on_postgres: str | None = None, unique: bool = False
+) -> None:
+    """An index of the rows that fulfil a condition; others cost nothing when they are written."""
+    there = text(on_postgres or where)
+    Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=there)
+
 
 meta = Table("meta", metadata, Column("name", String, primary_key=True), Column("value", String, nullable=False))
 
@@ -54,9 +65,9 @@ message = Table(
     UniqueConstraint("tenant", "submit_key", name="message_submit_key"),
 )
 Index("message_identity", message.c.msg_id, message.c.direction, message.c.sender)  # MsgId alone too: look-ups by id
-Index("message_document", message.c.document_id, message.c.sender)
-Index("message_answers", message.c.answers)
-Index("message_digest", message.c.digest)
+_index_where("message_document", message.c.document_id, message.c.sender, where="document_id IS NOT NULL")
+_index_where("message_answers", message.c.answers, where="answers IS NOT NULL")
+_index_where("message_digest", message.c.digest, where="digest IS NOT NULL")
 Index("message_created", message.c.created_at)
 
 delivery = Table(
@@ -94,51 +105,25 @@ delivery = Table(
     Column("answered_at", BigInteger),
     Column("overdue_at", BigInteger),  # when the overdue finder looks next (P9)
 )
-Index(
-    "delivery_due",
-    delivery.c.due_at,
-    sqlite_where=text("due_at IS NOT NULL"),
-    postgresql_where=text("due_at IS NOT NULL"),
-)
-Index(
-    "delivery_turn",
-    delivery.c.urgency,
-    delivery.c.seq,
-    delivery.c.due_at,
-    sqlite_where=text("due_at IS NOT NULL"),
-    postgresql_where=text("due_at IS NOT NULL"),
-)
-Index(
-    "delivery_poll",
-    delivery.c.poll_at,
-    sqlite_where=text("poll_at IS NOT NULL"),
-    postgresql_where=text("poll_at IS NOT NULL"),
-)
-Index(
-    "delivery_overdue",
-    delivery.c.overdue_at,
-    sqlite_where=text("overdue_at IS NOT NULL"),
-    postgresql_where=text("overdue_at IS NOT NULL"),
-)
-Index("delivery_lane", delivery.c.lane, delivery.c.party, delivery.c.seq)
-Index("delivery_lease", delivery.c.leg, delivery.c.lease_until)
-Index("delivery_step", delivery.c.step, delivery.c.seq)
+_index_where("delivery_turn", delivery.c.urgency, delivery.c.seq, delivery.c.due_at, where="due_at IS NOT NULL")
+_index_where("delivery_poll", delivery.c.poll_at, where="poll_at IS NOT NULL")
+_index_where("delivery_overdue", delivery.c.overdue_at, where="overdue_at IS NOT NULL")
+_index_where("delivery_lane", delivery.c.lane, delivery.c.party, delivery.c.seq, where="lane IS NOT NULL")
+CLAIMED = "lease_until IS NOT NULL AND direction = 'out'"  # a query that says this too goes by the index
+_index_where("delivery_lease", delivery.c.leg, delivery.c.lease_until, where=CLAIMED)
+_index_where("delivery_step", delivery.c.step, delivery.c.seq, where="step IS NOT NULL")
 Index("delivery_newest", delivery.c.seq)
-Index(
-    "delivery_attention",
-    delivery.c.attention,
-    sqlite_where=text("attention IS NOT NULL"),
-    postgresql_where=text("attention IS NOT NULL"),
-)
-Index("delivery_open_inbox", delivery.c.put_away, delivery.c.direction)
-Index(
+_index_where("delivery_attention", delivery.c.attention, where="attention IS NOT NULL")
+NOT_PUT_AWAY = "direction = 'in' AND put_away = 0"
+NOT_PUT_AWAY_ON_POSTGRES = "direction = 'in' AND NOT put_away"
+_index_where("delivery_open_inbox", delivery.c.seq, where=NOT_PUT_AWAY, on_postgres=NOT_PUT_AWAY_ON_POSTGRES)
+_index_where(
     "delivery_inbox_item",
     delivery.c.road,
     delivery.c.remote_id,
     delivery.c.party,
+    where="direction = 'in' AND remote_id IS NOT NULL",
     unique=True,
-    sqlite_where=text("direction = 'in' AND remote_id IS NOT NULL"),
-    postgresql_where=text("direction = 'in' AND remote_id IS NOT NULL"),
 )
 
 remote = Table(

@@ -85,7 +85,7 @@ QUERIES: dict[str, Ask] = {
     "answers to": lambda db: queries.answers_to(db, "d7"),
 }
 FULL_SCAN = re.compile(
-    r"^SCAN (delivery|message|event|payload|remote|earlier)(?! USING (COVERING )?INDEX delivery_(newest|turn))"
+    r"^SCAN (delivery|message|event|payload|remote|earlier)(?! USING (COVERING )?INDEX delivery_(newest|turn|open_inbox))"
 )
 
 
