@@ -23,7 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from adapter.errors import SettingsError, StoreError
 from adapter.store import tables
 
-HEAD = "0002"  # newest migration; opening an up-to-date store does not load Alembic
+HEAD = "0003"  # newest migration; opening an up-to-date store does not load Alembic
 
 
 def to_us(when: datetime) -> int:

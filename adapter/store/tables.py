@@ -126,6 +126,9 @@ _index_where(
     unique=True,
 )
 
+OUR_ENVELOPES = "direction = 'out' AND road IN ('ebxml-http', 'ebxml-mail')"
+_index_where("delivery_envelope", delivery.c.remote_id, where=OUR_ENVELOPES)
+
 remote = Table(
     "remote",
     metadata,
@@ -133,6 +136,27 @@ remote = Table(
     Column("message_id", String, ForeignKey("message.id"), nullable=False, index=True),
     Column("at", BigInteger, nullable=False),
 )
+
+mail = Table(  # every mail that was taken out of a mailbox
+    "mail",
+    metadata,
+    Column("name", String, primary_key=True),  # UIDVALIDITY, UID and mailbox
+    Column("mailbox", String, nullable=False),
+    Column("message_id", String, ForeignKey("message.id"), nullable=False),  # where its bytes are kept
+    Column("sha256", String, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("taken_at", BigInteger, nullable=False),
+    Column("signal_of", String),  # the message whose stored signal answers it
+    Column("signal_to", BigInteger),  # the HER-id that it goes to
+    Column("signal_kind", String),
+    Column("due_at", BigInteger),  # when the signal is sent, or tried again; None: nothing is owed
+    Column("answered_at", BigInteger),  # since when nothing is owed
+    Column("deleted_at", BigInteger),
+)
+_index_where("mail_owed", mail.c.mailbox, mail.c.due_at, where="due_at IS NOT NULL")
+_index_where("mail_there", mail.c.mailbox, mail.c.answered_at, where="deleted_at IS NULL")
+Index("mail_content", mail.c.sha256, mail.c.mailbox)
+_index_where("mail_faults", mail.c.signal_to, mail.c.taken_at, where="signal_kind = 'SoapFault'")
 
 event = Table(
     "event",
