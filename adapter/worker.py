@@ -11,8 +11,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from adapter.config import TenantSettings
 from adapter.errors import AdapterError
@@ -131,8 +132,12 @@ class Service:
 
     def wake(self, name: str = "dispatch") -> None:
         """Run a job now, e.g. after a submit; the interval is only the safety net."""
-        if self._scheduler is not None and self._scheduler.get_job(name) is not None:
-            self._scheduler.modify_job(name, next_run_time=_soon(self._parts))
+        from apscheduler.jobstores.base import JobLookupError
+
+        scheduler = self._scheduler
+        if scheduler is not None and scheduler.get_job(name) is not None:
+            with suppress(JobLookupError):  # it stops at this moment
+                scheduler.modify_job(name, next_run_time=_soon(self._parts))
 
     def stop(self) -> bool:
         """Begin no new work; calls in flight get their time, then they are broken off and their rows are *unknown*.
@@ -184,18 +189,42 @@ def _soon(parts: Parts) -> Any:
     return datetime.now(UTC)  # the scheduler's own clock; what is due is judged by the handed-in one
 
 
-def run(parts: Parts) -> None:
+class Companion(Protocol):
+    """What runs beside the jobs in rooms above this one: the receiving endpoint."""
+
+    def start(self, wake: Callable[[str], None]) -> None:
+        """Begin; ``wake`` runs a job now. Raises SettingsError when it cannot."""
+
+    def stop(self) -> bool:
+        """End within ``stop_calls_within_s`` and a second; True when all its work ended."""
+
+
+def run(parts: Parts, beside: Companion | None = None) -> None:
     """Run until SIGTERM or SIGINT, then stop within ten seconds. Call from the main thread."""
     service = Service(parts)
     signal.signal(signal.SIGTERM, service.ask_to_stop)
     signal.signal(signal.SIGINT, service.ask_to_stop)
+    if beside is not None:
+        beside.start(service.wake)
     service.start()
     service.wait()
     last = threading.Timer(STOP_WITHIN_S, os._exit, (0,))  # whatever hangs on the way out: what matters is committed
     last.daemon = True
     last.start()
-    if not service.stop():
+    if not _stop(service, beside):
         # A thread hangs outside of any call. Rows it was sending are unknown by now and wait for proof (P2).
         parts.log.warning("stopped with calls in flight")
         parts.store.close()
         os._exit(0)
+
+
+def _stop(service: Service, beside: Companion | None) -> bool:
+    """Both at once, as they have the same seconds."""
+    if beside is None:
+        return service.stop()
+    ended: list[bool] = []
+    ender = threading.Thread(target=lambda: ended.append(beside.stop()), daemon=True)
+    ender.start()
+    clean = service.stop()
+    ender.join(STOP_WITHIN_S)
+    return clean and ended == [True]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from adapter.cli import output
 from adapter.cli.app import OK, Shared
 from adapter.cli.opening import opened
+
+if TYPE_CHECKING:
+    from adapter.assembly import Adapter
+    from adapter.web.receive import Receiver
 
 
 @click.command()
@@ -14,6 +20,8 @@ from adapter.cli.opening import opened
 @click.pass_obj
 def run(shared: Shared, once: bool) -> int:
     """Send what is queued, poll the inboxes, answer, follow up. Stops cleanly on SIGTERM or Ctrl-C within 10 s.
+
+    With [receive] in the settings it also listens for partners that post to us (not with --once).
 
     \b
     Examples:
@@ -26,5 +34,13 @@ def run(shared: Shared, once: bool) -> int:
             return OK
         from adapter.worker import run as run_service
 
-        run_service(adapter.parts)
+        run_service(adapter.parts, _endpoint(adapter))
     return OK
+
+
+def _endpoint(adapter: Adapter) -> Receiver | None:
+    if adapter.parts.settings.receive is None:
+        return None
+    from adapter.web.receive import Receiver
+
+    return Receiver(adapter)
