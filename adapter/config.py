@@ -22,9 +22,11 @@ from adapter.config_mail import (
     MailSettings,
     ReceiveSettings,
     check_receive,
+    key_fault,
     mail_servers,
 )
 from adapter.config_mail import ImapSettings as ImapSettings
+from adapter.config_mail import Pkcs11Settings as Pkcs11Settings
 from adapter.config_mail import Pop3Settings as Pop3Settings
 from adapter.config_mail import Secret as Secret
 from adapter.config_mail import SmtpSettings as SmtpSettings
@@ -74,10 +76,11 @@ class StoreSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySettings:
-    """A PKCS#12 file. ``owner`` says whose key it is (P14)."""
+    """A PKCS#12 file, or a key on a card or HSM. ``owner`` says whose key it is (P14)."""
 
-    pkcs12: str
+    pkcs12: str | None = None
     passphrase: Secret = field(default_factory=Secret)
+    pkcs11: Pkcs11Settings | None = None
     owner: str = "company"  # company | person
     environment: Environment | None = None
 
@@ -283,6 +286,8 @@ def _check(settings: Settings) -> None:
     for where, url in _addresses(settings):
         _refuse_mixed_host(url, settings.environment, where)
     for name, key in settings.keys.items():
+        if fault := key_fault(key.pkcs12, key.passphrase, key.pkcs11):
+            raise SettingsError(fault[0], code="SETTINGS.KEY_PLACE", where=f"keys.{name}", cure=fault[1])
         if key.environment not in (None, settings.environment):
             raise SettingsError("a key belongs to another environment", code="SETTINGS.MIX", where=f"keys.{name}")
     if settings.trust.environment not in (None, settings.environment):
@@ -358,6 +363,8 @@ def _addresses(settings: Settings) -> list[tuple[str, str]]:
         found.append(("edi20.base_url", settings.edi20.base_url))
     if settings.register.base_url is not None:
         found.append(("register.base_url", settings.register.base_url))
+    if settings.agreements.register_url is not None:
+        found.append(("agreements.register_url", settings.agreements.register_url))
     found += [(f"{name}.host", f"//{server.host}") for name, server in mail_servers(settings.mail)]
     return found
 

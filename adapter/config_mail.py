@@ -106,23 +106,42 @@ class ReceiveSettings:
 class AgreementSettings:
     """CPA files: every ``*.xml`` of ``directory``, read again when one changes and at least every ``refresh_h`` hours.
 
-    ``clock_skew_s``: how far a partner's time stamp may be from ours before a person is told.
+    ``clock_skew_s``: how far a partner's time stamp may be from ours before a person is told. ``register_url``: the
+    register's own agreement service, asked with ``register_scope``; what it gives is kept below ``directory``.
     """
 
     directory: str | None = None
+    register_url: str | None = None  # with the path of the version, as https://…/v2/
+    register_scope: str = "nhn:cppa/access-with-dpop"
     refresh_h: float = 12.0
     clock_skew_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pkcs11Settings:
-    """A key on a smart card or HSM. ``module`` is the driver's shared library, the others name token, key and card."""
+    """A key on a smart card or HSM. ``module`` is the driver's shared library; ``token`` its label or serial number."""
 
     module: str
     token: str
     key_label: str | None = None
     key_id: str | None = None  # hexadecimal
     pin: Secret = Secret()
+    certificate: str | None = None  # a file (PEM, DER); None: the certificate lies on the token
+
+
+def key_fault(pkcs12: str | None, passphrase: Secret, pkcs11: Pkcs11Settings | None) -> tuple[str, str] | None:
+    """What is wrong with where a key is, and the cure; None when nothing is."""
+    if (pkcs12 is None) == (pkcs11 is None):
+        return "a key is in a PKCS#12 file or on a card", "keep one of pkcs12 and pkcs11"
+    if pkcs11 is None:
+        return None
+    if passphrase != Secret():
+        return "the passphrase is a PKCS#12 file's", "put the card's PIN into pkcs11.pin"
+    try:
+        bytes.fromhex(pkcs11.key_id or "")
+    except ValueError:
+        return "key_id is hexadecimal", "write it as the card's program shows it"
+    return None
 
 
 def mail_servers(mail: MailSettings | None) -> list[tuple[str, MailServerSettings]]:

@@ -208,6 +208,16 @@ class KeyFileError(SettingsError):
     code = "KEY"
 
 
+class CardError(KeyFileError):
+    """A key on a card or in an HSM that cannot be used now: away, locked, another card, a refused PIN.
+
+    Nothing was signed. What was to be signed waits until a person has seen to it.
+    """
+
+    code = "KEY.CARD"
+    again = Again.LATER
+
+
 class NotFoundError(AdapterError):
     """No such message, delivery or party."""
 

@@ -18,7 +18,7 @@ from adapter.flow.processes import agreement_of
 from adapter.model.partner import RegisterEntry
 from adapter.security.cms import DecryptionKey
 from adapter.security.envelope_signature import judge_validity, verify_envelope
-from adapter.security.keys import Signer, SigningKey
+from adapter.security.keys import Signer
 
 
 def software_of(parts: Parts) -> Software:
@@ -47,7 +47,7 @@ def company_signer(parts: Parts, tenant: TenantSettings) -> Signer:
 def decryption_keys(parts: Parts, tenant: TenantSettings) -> tuple[DecryptionKey, ...]:
     """All live keys of the tenant, old ones included (P27); raises SettingsError when there is none."""
     keys = [parts.signer(name) for name in tenant.decrypt_with]
-    found = tuple(key for key in keys if isinstance(key, SigningKey))
+    found = tuple(key for key in keys if isinstance(key, DecryptionKey))
     if not found:
         cure = "set decrypt_with to the keys of our encryption certificates"
         raise SettingsError("no key opens what partners encrypt", where=f"tenant {tenant.name}", cure=cure)

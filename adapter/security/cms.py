@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from io import BytesIO
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -46,13 +46,22 @@ MAX_BYTES = 60_000_000
 _BLOCK, _KEY = 16, 32
 
 
+class Unwrapper(Protocol):
+    """The private half of a key, in memory or on a card."""
+
+    def decrypt(self, ciphertext: bytes, padding: padding.AsymmetricPadding) -> bytes:
+        """The content key. Raises ValueError for what it cannot open; a card raises CardError when it is away."""
+        ...
+
+
+@runtime_checkable
 class DecryptionKey(Protocol):
-    """A key that opens what was encrypted for its certificate: a PKCS#12 key here, or whatever has a private key."""
+    """A key that opens what was encrypted for its certificate: in memory, or on a card."""
 
     @property
     def certificate(self) -> x509.Certificate: ...
     @property
-    def private_key(self) -> rsa.RSAPrivateKey: ...
+    def private_key(self) -> Unwrapper: ...
 
 
 # --- encrypt ----------------------------------------------------------------------------------------------------------
