@@ -1,13 +1,14 @@
 """``python -m tests.bench``: run every bench_*.py beside this file and hold the figures against their bounds.
 
 Each of them has ``rows()``, which yields (name, ratio, bound, ">=" or "<=") for figures that must hold, and
-(name, value, None, unit) for figures that are only printed. Ratios are medians within one run, so the machine's speed
-does not count.
+(name, value, None, unit) for figures that are only printed; the value is nan where a figure cannot be had here, and the
+unit says why. Ratios are medians within one run, so the machine's speed does not count.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -39,7 +40,8 @@ def line(figure: Figure) -> str:
     name, value, bound, how = figure
     goal = f"{how} {bound:g}" if bound is not None else how
     verdict = "" if bound is None else "ok" if held(figure) else "MISSED"
-    return f"{name:64} {value:10.2f}  {goal:12} {verdict}".rstrip()
+    written = "-" if math.isnan(value) else f"{value:.2f}"  # what could not be measured says why
+    return f"{name:64} {written:>10}  {goal:12} {verdict}".rstrip()
 
 
 def main(wanted: list[str]) -> int:

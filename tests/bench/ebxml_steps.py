@@ -46,6 +46,7 @@ from tests.bench.bench_journey import six_kilobytes
 from tests.journeys.rig import Rig, ids, load
 
 SENDER, RECEIVER = place.BEKKELIA_GP, place.SOLVANG_GP
+DIALOGUE = ("DIALOG_NOTAT", "http://www.kith.no/xmlstds/dialog/2006-10-11", "1.0")
 SOFTWARE = Software(msh="Bench-MSH", msh_version="1.0", system="Bench", system_version="1")
 
 
@@ -119,6 +120,24 @@ def floor_of(document: bytes, key: SigningKey) -> Callable[[], object]:
     return floor
 
 
+def payload_words(message_id: str, content_id: str, facts: Facts | None = None) -> Envelope:
+    """A business message about the document with these facts; without them about a dialogue message."""
+    kind = (facts.msg_type, facts.namespace, facts.version) if facts is not None else DIALOGUE
+    return payload_message(
+        sender=SENDER,
+        receiver=RECEIVER,
+        process=national(kind[0] or ""),
+        cpa_id=cpa_id_without_agreement(SENDER, RECEIVER),
+        conversation_id=message_id,
+        message_id=message_id,
+        now=datetime.now(UTC),
+        content_id=content_id,
+        namespace=kind[1],
+        version=kind[2] or "",
+        software=SOFTWARE,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outgoing:
     """The sending side."""
@@ -138,21 +157,7 @@ class Outgoing:
         return self._mail(envelope, attachment)
 
     def _envelope(self, message_id: str, attachment: Attachment) -> bytes:
-        facts = self.world.facts
-        words = payload_message(
-            sender=SENDER,
-            receiver=RECEIVER,
-            process=national(facts.msg_type or ""),
-            cpa_id=cpa_id_without_agreement(SENDER, RECEIVER),
-            conversation_id=message_id,
-            message_id=message_id,
-            now=datetime.now(UTC),
-            content_id=attachment.content_id,
-            namespace=facts.namespace,
-            version=facts.version or "",
-            software=SOFTWARE,
-        )
-        root = build(words)
+        root = build(payload_words(message_id, attachment.content_id, self.world.facts))
         refuse_outgoing(root, Road.SMTP)
         return sign_envelope(root, self.world.keys.theirs, {attachment.content_id: attachment.content})
 

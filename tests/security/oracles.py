@@ -108,6 +108,11 @@ def by_xmlsec1(document: bytes, certificate: x509.Certificate) -> bool:
 
 @functools.cache
 def _santuario() -> subprocess.Popen[str] | None:
+    return start_santuario("-XX:TieredStopAtLevel=1")
+
+
+def start_santuario(*options: str) -> subprocess.Popen[str] | None:
+    """The witness in a Java process of its own, with these options; None where it cannot be had."""
     jars = [Path("/usr/share/java", f"{name}.jar") for name in JARS]
     source = Path(__file__).parents[1] / "oracles" / "Santuario.java"
     if not (shutil.which("java") and shutil.which("javac") and all(jar.exists() for jar in jars)):
@@ -117,7 +122,7 @@ def _santuario() -> subprocess.Popen[str] | None:
     path = ":".join([*map(str, jars), folder])
     subprocess.run(["javac", "-nowarn", "-cp", path, "-d", folder, str(source)], check=True, capture_output=True)
     started = subprocess.Popen(
-        ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", path, "Santuario"],
+        ["java", "-Xshare:auto", *options, "-cp", path, "Santuario"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -131,6 +136,11 @@ def _santuario() -> subprocess.Popen[str] | None:
 def ask_santuario(*fields: str) -> str:
     process = _santuario()
     assert process is not None
+    return ask(process, *fields)
+
+
+def ask(process: subprocess.Popen[str], *fields: str) -> str:
+    """One command to a running witness, and its answer."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("\t".join(fields) + "\n")
