@@ -23,7 +23,7 @@ from adapter.ebxml.check_outgoing import refuse_outgoing
 from adapter.ebxml.compose import acknowledgment, payload_message
 from adapter.ebxml.decide import AnswerKind
 from adapter.ebxml.names import Road
-from adapter.ebxml.opening import SignatureOutcome, judge, open_message
+from adapter.ebxml.opening import Opened, SignatureOutcome, judge, open_message
 from adapter.ebxml.pack import Attachment, MailHead, pack_mail
 from adapter.ebxml.plaintext import Plaintext, build_plaintext, read_plaintext
 from adapter.ebxml.read import read, signed_references
@@ -148,9 +148,11 @@ class Outgoing:
     def send(self) -> bytes:
         """Document signature, encryption, envelope, envelope signature, mail: the bytes that go to the mail server."""
         world = self.world
-        document = xmldsig.sign(world.root, world.keys.theirs, markers=world.markers, pieces=world.pieces)
-        content = cms.encrypt(build_plaintext(document, form="mime"), world.keys.opening.certificate)
-        del document
+        return self.seal(xmldsig.sign(world.root, world.keys.theirs, markers=world.markers, pieces=world.pieces))
+
+    def seal(self, document: bytes) -> bytes:
+        """The same without the document's own signature."""
+        content = cms.encrypt(build_plaintext(document, form="mime"), self.world.keys.opening.certificate)
         message_id = self.new_id()
         attachment = Attachment(content_id=f"document-{message_id}@bench", content=content)
         envelope = self._envelope(message_id, attachment)
@@ -196,21 +198,25 @@ class Incoming:
     def take(self, mail: bytes) -> tuple[bytes, bytes]:
         """Unpack, verify, decrypt, judge, acknowledge; then verify, check and answer the document: both answers."""
         now = datetime.now(UTC)
+        opened, plain, outcome, words = self.unseal(mail)
+        judged = judge(opened, outcome, {0: plain}, now=now)
+        assert judged.answer.kind is AnswerKind.ACKNOWLEDGMENT, judged.hits
+        assert opened.root is not None
+        signal = self._acknowledge(words, signed_references(opened.root), now)
+        del opened, judged
+        return signal, self._answer(plain, now)
+
+    def unseal(self, mail: bytes) -> tuple[Opened, Plaintext, SignatureOutcome, Envelope]:
+        """Unpack, verify the envelope, decrypt."""
         opened = open_message(mail)
         assert opened.root is not None
         found = verify_envelope(opened.root, opened.parts(), pinned=self.keys.theirs.certificate)
-        late = judge_validity(found.certificate, now)
-        words = read(found.root)
+        assert judge_validity(found.certificate, datetime.now(UTC)) is None
         content = opened.attachments[0].content
         assert content is not None
         plain = read_plaintext(cms.decrypt(content, [self.keys.opening]))
-        del content
         outcome = SignatureOutcome(status="valid", covered=found.covered, algorithms=found.algorithms)
-        judged = judge(opened, outcome, {0: plain}, now=now)
-        assert (judged.answer.kind, late) == (AnswerKind.ACKNOWLEDGMENT, None), judged.hits
-        signal = self._acknowledge(words, signed_references(opened.root), now)
-        del opened, found, judged
-        return signal, self._answer(plain, now)
+        return opened, plain, outcome, read(found.root)
 
     def _acknowledge(self, words: Envelope, references: Any, now: datetime) -> bytes:
         names: Any = {"message_id": self.new_id(), "now": now, "software": SOFTWARE}
