@@ -21,6 +21,7 @@ from adapter.wiring import wire
 
 if TYPE_CHECKING:
     from adapter.flow.consumers import Consumer
+    from adapter.flow.ebxml_ask import Pause, PingOutcome
     from adapter.flow.ebxml_in import EnvelopeAnswer
     from adapter.model.message import OutgoingMessage
     from adapter.model.partner import AddressBook
@@ -49,9 +50,11 @@ class Adapter:
     def close(self) -> None:
         for road in self.parts.roads.values():
             road.close()
-        for other in (self.parts.ebxml_http, self.parts.mail_out, self.parts.mailbox):
-            if other is not None:
-                other.close()
+        if self.parts.ebxml_http is not None:
+            self.parts.ebxml_http.close()
+        for mail in self.parts.mails:
+            mail.sender.close()
+            mail.mailbox.close()
         self.parts.store.close()
 
     # -- out ---------------------------------------------------------------------------------------------------------
@@ -167,6 +170,27 @@ class Adapter:
 
     def settle(self, any_id: str, by: str, note: str) -> Sequence[str]:
         return operators.settle(self.parts, any_id, by=by, note=note)
+
+    def ping(
+        self, her_id: int, *, sender: int | None = None, wait_s: float = 60.0, pause: Pause | None = None
+    ) -> PingOutcome:
+        """Ask whether a partner's ebXML message handler is there. See ``flow.ebxml_ask``."""
+        from adapter.flow import ebxml_ask
+
+        self._refuse_when_full()
+        ours = sender if sender is not None else self._tenant(None).her_ids[0]
+        waiting = pause or self.parts.stopping.wait
+        return ebxml_ask.ping(self.parts, her_id, sender=ours, wait_s=wait_s, pause=waiting)
+
+    def ask_status(
+        self, any_id: str, *, partner: int | None = None, wait_s: float = 60.0, pause: Pause | None = None
+    ) -> PingOutcome:
+        """Ask a receiver over ebXML what became of a message of ours. See ``flow.ebxml_ask``."""
+        from adapter.flow import ebxml_ask
+
+        self._refuse_when_full()
+        waiting = pause or self.parts.stopping.wait
+        return ebxml_ask.ask_status(self.parts, any_id, partner=partner, wait_s=wait_s, pause=waiting)
 
     def run_once(self) -> dict[str, Any]:
         """One round: fetch, answer, send, follow up."""

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "sign": ("sign", "sign", "Sign a message with a key from a PKCS#12 file.", OFFLINE),
     "send": ("send", "send", "Submit a message for sending.", SENDING),
     "run": ("run", "run", "Send, poll, answer and follow up until stopped.", SENDING),
+    "ping": ("ping", "ping", "Ask whether a partner's ebXML message handler answers.", SENDING),
     "doctor": ("doctor", "doctor", "Check settings, keys, connections and the store.", SENDING),
     "list": ("look", "list_", "List messages, or those that need attention.", LOOKING),
     "show": ("look", "show", "Show one message and its timeline.", LOOKING),

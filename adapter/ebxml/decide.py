@@ -21,6 +21,8 @@ class AnswerKind(StrEnum):
     ACKNOWLEDGMENT = "Acknowledgment"
     MESSAGE_ERROR = "MessageError"
     SOAP_FAULT = "SoapFault"
+    PONG = "Pong"
+    STATUS_RESPONSE = "StatusResponse"
     NONE = "none"
 
 
@@ -44,6 +46,11 @@ class Answer:
         """True when the partner may stop sending: an Acknowledgment, or a report of warnings only."""
         warned = bool(self.errors) and all(one.severity == "Warning" for one in self.errors)
         return self.kind is AnswerKind.ACKNOWLEDGMENT or (self.kind is AnswerKind.MESSAGE_ERROR and warned)
+
+    @property
+    def taken(self) -> bool:
+        """True when the message goes to its reader: answered positively, or sound in the synchronous form."""
+        return self.positive or (self.kind is AnswerKind.NONE and self.rule == "EB18")
 
 
 @dataclass(frozen=True, slots=True)

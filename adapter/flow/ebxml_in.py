@@ -1,6 +1,6 @@
 """In over ebXML: an envelope comes, one signal goes back; the document goes the ordinary way in.
 
-1 keep the raw bytes   2 open   3 a signal? (``ebxml_proof``; it is never acknowledged)   4 verify, decrypt, judge
+1 keep the raw bytes   2 open   3 a signal? (``ebxml_signals``; never acknowledged)   4 verify, decrypt, judge
 5 duplicate → the stored signal again; same id, other content → conflict   6 one commit: row, document, Acknowledgment
 The business content is judged afterwards, by ``inbound.resume``: the Acknowledgment says only that it arrived.
 """
@@ -8,60 +8,39 @@ The business content is judged afterwards, by ``inbound.resume``: the Acknowledg
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+
+import sqlalchemy as sa
 
 import adapter.xmlio as xmlio
 from adapter.config import TenantSettings
-from adapter.ebxml.build import build, build_fault
+from adapter.ebxml.build import build_fault
 from adapter.ebxml.check_register import check_register
 from adapter.ebxml.compose import acknowledgment, message_error
 from adapter.ebxml.decide import Answer, AnswerKind, fault_error
 from adapter.ebxml.names import Kind
-from adapter.ebxml.opening import Opened, judge, open_message
-from adapter.ebxml.pack import pack_http
-from adapter.ebxml.plaintext import Plaintext, read_plaintext
-from adapter.ebxml.read import signed_references
-from adapter.ebxml.rulebook import Hit
+from adapter.ebxml.opening import Judged, Opened, judge, open_message
+from adapter.ebxml.plaintext import Plaintext
+from adapter.ebxml.read import read, signed_references
+from adapter.ebxml.rulebook import Act, Hit
 from adapter.ebxml.words import EbError, Envelope
-from adapter.errors import DecryptionError, SettingsError, StoreError, UnreadableError
+from adapter.errors import SettingsError, StoreError
 from adapter.flow.alarms import raise_alarm
-from adapter.flow.ebxml_keys import company_signer, decryption_keys, software_of, verify
-from adapter.flow.ebxml_proof import judge_signal, record_signal
+from adapter.flow.ebxml_arrived import Arrived, respond, sign, tell_answer
+from adapter.flow.ebxml_arrived import EnvelopeAnswer as EnvelopeAnswer
+from adapter.flow.ebxml_documents import Contents, add_rest, sort_parts
+from adapter.flow.ebxml_keys import decryption_keys, software_of, verify
+from adapter.flow.ebxml_signals import sent_by, take_signal
+from adapter.flow.envelope import decrypt_parts
 from adapter.flow.parts import Parts
 from adapter.flow.processes import agreement_of
 from adapter.model.partner import RegisterEntry
 from adapter.model.wire import EBXML_HTTP, EBXML_MAIL, EBXML_ROADS
-from adapter.security import cms
-from adapter.security.envelope_signature import sign_envelope
-from adapter.store import envelopes, inbox, journal
+from adapter.store import envelopes, inbox, journal, signals
 from adapter.store.statements import Row
 
 _KEPT = ("content-type", "content-id", "content-transfer-encoding", "soapaction", "mime-version")
 _FIELD_END = str.maketrans("", "", "\r\n")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvelopeAnswer:
-    """The HTTP response to a received envelope. ``kind`` is the answer's kind, ``message_id`` where it is kept."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = field(default=b"", repr=False)
-    kind: AnswerKind = AnswerKind.NONE
-    message_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrived:
-    """An envelope whose raw bytes are stored."""
-
-    message_id: str
-    seq: int
-    tenant: TenantSettings
-    opened: Opened
-    road: str
-    party: int | None  # our address that it names; None: it names none of ours
 
 
 def receive_envelope(parts: Parts, body: bytes, headers: Iterable[tuple[str, str]]) -> EnvelopeAnswer:
@@ -87,9 +66,8 @@ def _receive(parts: Parts, raw: bytes, road: str, name: str | None = None) -> En
     message_id, seq = _keep(parts, tenant, raw, name)
     party = opened.envelope.receiver.her_id if owned else None
     arrived = Arrived(message_id=message_id, seq=seq, tenant=tenant, opened=opened, road=road, party=party)
-    if opened.envelope.kind in (Kind.ACKNOWLEDGMENT, Kind.MESSAGE_ERROR):
-        _take_signal(parts, arrived, raw)
-        return EnvelopeAnswer(status=204, message_id=arrived.message_id)
+    if opened.envelope.kind not in (None, Kind.PAYLOAD):
+        return take_signal(parts, arrived, raw)
     return _take_payload(parts, arrived)
 
 
@@ -128,72 +106,40 @@ def _keep(parts: Parts, tenant: TenantSettings, raw: bytes, name: str | None) ->
     return message_id, seq
 
 
-def _take_signal(parts: Parts, arrived: Arrived, raw: bytes) -> None:
-    """A signal that came by itself: it moves the row that it names, when it is proof (P19)."""
-    words = arrived.opened.envelope
-    named = words.receipt.ref_to_message_id if words.receipt is not None else words.ref_to_message_id
-    with parts.store.reading() as db:
-        row = envelopes.find_sent(db, EBXML_ROADS, named) if named else None
-        envelope = journal.read_payload(db, row["message_id"], f"envelope-{named}") if row is not None else b""
-    if row is None:
-        parts.log.warning("signal without a message", extra={"message_id": arrived.message_id})
-        return
-    proof = judge_signal(parts, arrived.opened, row, envelope, in_response=False)
-    record_signal(parts, row["id"], proof, raw)
-
-
 def _take_payload(parts: Parts, arrived: Arrived) -> EnvelopeAnswer:
     opened = arrived.opened
-    sender = opened.envelope.sender.her_id
-    partner = parts.entry(sender)
+    partner = parts.entry(opened.envelope.sender.her_id)
     outcome, words = verify(parts, opened, partner)
-    if words is not None and words.message_id is not None and arrived.party is not None:
-        earlier = _find(parts, words.message_id, arrived.party)
-        if earlier is not None:
-            return _again(parts, arrived, earlier, words)
-    decrypted = _decrypt(parts, arrived.tenant, opened, partner) if words is not None else None
+    repeated = _repeated(parts, arrived, words) if words is not None else None
+    if repeated is not None:
+        return repeated
+    decrypted = _decrypt(parts, arrived, partner) if words is not None else None
+    hits = _register_hits(parts, arrived, partner)
+    judged = judge(opened, outcome, decrypted, now=parts.now(), more=hits)
+    if judged.answer.taken and words is not None and arrived.party is not None:
+        contents = sort_parts(words, opened, decrypted or {})
+        if contents is not None:
+            return _accept(parts, arrived, words, contents, judged)
+        no_document = Hit("27", "/Envelope/Body/Manifest")
+        judged = judge(opened, outcome, decrypted, now=parts.now(), more=(*hits, no_document))
+    tell_answer(parts, arrived, "envelope answered", judged.answer.kind, [hit.rule for hit in judged.hits])
+    return _reject(parts, arrived, words, judged.answer)
+
+
+def _decrypt(parts: Parts, arrived: Arrived, partner: RegisterEntry | None) -> dict[int, Plaintext | None]:
+    """The documents by the attachments' places; raises SettingsError when we have no key at all."""
+    if not any(part.encrypted for part in arrived.opened.attachments):
+        return {}
+    keys = decryption_keys(parts, arrived.tenant)
+    return decrypt_parts(arrived.opened, keys, allow_3des=agreement_of(partner).allow_3des, log=parts.log)
+
+
+def _register_hits(parts: Parts, arrived: Arrived, partner: RegisterEntry | None) -> tuple[Hit, ...]:
+    """Failed rules of the register. An address of ours that our book lacks is no fault of the sender's."""
     receiver = parts.entry(arrived.party)
+    opened = arrived.opened
     hits = check_register(opened.envelope, opened.package, partner, receiver, signer=None)
-    judged = judge(opened, outcome, decrypted, now=parts.now(), more=tuple(hits))
-    if judged.answer.kind in (AnswerKind.ACKNOWLEDGMENT, AnswerKind.NONE) and words is not None:
-        document = _document(words, opened, decrypted or {})
-        if document is None:
-            judged = judge(opened, outcome, decrypted, more=(Hit("27", "/Envelope/Body/Manifest"),))
-        elif arrived.party is not None and words.kind is Kind.PAYLOAD:
-            return _accept(parts, arrived, words, document, judged.answer)
-    _note(parts, arrived, "envelope answered", judged.answer.kind, [hit.rule for hit in judged.hits])
-    return _reject(parts, arrived, words or opened.envelope, judged.answer)
-
-
-def _decrypt(
-    parts: Parts, tenant: TenantSettings, opened: Opened, partner: RegisterEntry | None
-) -> dict[int, Plaintext | None]:
-    """The documents by the attachments' places; None for each that cannot be had, whatever the cause."""
-    found: dict[int, Plaintext | None] = {}
-    for number, part in enumerate(opened.attachments):
-        if not part.encrypted or part.content is None:
-            continue
-        try:
-            allow = agreement_of(partner).allow_3des
-            plain = read_plaintext(cms.decrypt(part.content, decryption_keys(parts, tenant), allow_3des=allow))
-        except (DecryptionError, UnreadableError) as error:
-            parts.log.warning("not decrypted", extra={"code": error.code})
-            plain = None
-        # A forged key gives noise once in 256 times: it is answered as every other failure.
-        is_xml = plain is not None and plain.content[:200].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
-        found[number] = plain if is_xml else None
-    return found
-
-
-def _document(words: Envelope, opened: Opened, decrypted: Mapping[int, Plaintext | None]) -> bytes | None:
-    """The octets of the first part that the signed Manifest names."""
-    href = words.manifest[0].href if words.manifest else None
-    part = opened.package.find(href) if opened.package is not None and href is not None else None
-    for number, one in enumerate(opened.attachments):
-        if part is not None and one.part is part:
-            plain = decrypted.get(number)
-            return plain.content if plain is not None else None if one.encrypted else one.content
-    return None
+    return tuple(hit for hit in hits if hit.rule != "54a" or arrived.party is None)
 
 
 # --- what has come before ---------------------------------------------------------------------------------------------
@@ -204,37 +150,89 @@ def _find(parts: Parts, message_id: str, party: int) -> Row | None:
         return envelopes.find_received(db, EBXML_ROADS, message_id, party)
 
 
-def _digest(opened: Opened) -> str:
+def _digest(arrived: Arrived) -> str:
     """The content of an envelope by its signed references: a resend has the same, whatever its wrapping."""
-    lines = sorted(f"{one.uri} {one.digest_method} {one.digest}" for one in signed_references(_root(opened)))
+    lines = sorted(f"{one.uri} {one.digest_method} {one.digest}" for one in signed_references(arrived.root))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _root(opened: Opened) -> xmlio.Element:
-    assert opened.root is not None  # it was verified
-    return opened.root
+def _repeated(parts: Parts, arrived: Arrived, words: Envelope) -> EnvelopeAnswer | None:
+    """The answer to a verified envelope whose MessageId has come before; None for a new one.
+
+    It stands before TimeToLive, agreement and register: a resend may come after any of them has changed.
+    """
+    sender, party, message_id = words.sender.her_id, arrived.party, words.message_id
+    if sender is None or party is None or message_id is None:
+        return None
+    row = _find(parts, message_id, party)
+    if row is not None:
+        same = row["input_digest"] == _digest(arrived) and sent_by(row) == sender
+        return _again(parts, arrived, words, row["message_id"], same=same)
+    with parts.store.reading() as db:
+        refused = signals.find_refused(db, sender=sender, party=party, remote_id=message_id)
+    if refused is None or refused["id"] == arrived.message_id:
+        return None
+    return _again(parts, arrived, words, refused["id"], same=refused["input_digest"] == _digest(arrived))
 
 
-def _again(parts: Parts, arrived: Arrived, earlier: Row, words: Envelope) -> EnvelopeAnswer:
-    """The stored signal for a duplicate; an error for another message under the same id (HITS 1172 5.8.2, P3)."""
-    if earlier["input_digest"] == _digest(arrived.opened) and earlier["sender"] == words.sender.her_id:
-        _note(parts, arrived, "envelope repeated", AnswerKind.ACKNOWLEDGMENT, [], of=earlier["message_id"])
+def _again(parts: Parts, arrived: Arrived, words: Envelope, earlier: str, *, same: bool) -> EnvelopeAnswer:
+    """The stored signal for a duplicate, an error as well as a receipt; an error for another message under the same id
+    (HITS 1172 5.8.2, P3)."""
+    if same:
         with parts.store.reading() as db:
-            signal = journal.read_payload(db, earlier["message_id"], "signal")
-        kind = AnswerKind.ACKNOWLEDGMENT if signal else AnswerKind.NONE
-        return _response(parts, kind, signal, earlier["message_id"])
-    _note(parts, arrived, "envelope conflict", AnswerKind.MESSAGE_ERROR, [], of=earlier["message_id"])
+            signal = journal.read_payload(db, earlier, "signal")
+        kind = _kind_of(signal)
+        tell_answer(parts, arrived, "envelope repeated", kind, [], of=earlier)
+        return respond(parts, kind, signal, earlier)
+    tell_answer(parts, arrived, "envelope conflict", AnswerKind.MESSAGE_ERROR, [], of=earlier)
     raise_alarm(parts, f"conflict:{arrived.message_id}", "an ebXML MessageId came again with other content (P3)")
     answer = Answer(kind=AnswerKind.MESSAGE_ERROR, errors=(fault_error("conflict"),))
     return _reject(parts, arrived, words, answer)
 
 
+def _kind_of(signal: bytes) -> AnswerKind:
+    kind = read(xmlio.parse(signal)).kind if signal else None
+    return AnswerKind(kind.value) if kind is not None else AnswerKind.NONE
+
+
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 
-def _accept(parts: Parts, arrived: Arrived, words: Envelope, document: bytes, answer: Answer) -> EnvelopeAnswer:
-    """Row, document and signal in one commit, before the first byte of the signal leaves."""
-    signal = _acknowledge(parts, arrived, words) if answer.kind is AnswerKind.ACKNOWLEDGMENT else b""
+def _accept(parts: Parts, arrived: Arrived, words: Envelope, contents: Contents, judged: Judged) -> EnvelopeAnswer:
+    """Rows, documents and signal in one commit, before the first byte of the signal leaves.
+
+    The signal is the Acknowledgment, a report of warnings in its place (HITS 1171 8.4), or none (synchronous form).
+    """
+    answer = judged.answer
+    signal = b""
+    if answer.kind is AnswerKind.ACKNOWLEDGMENT:
+        signal = _acknowledge(parts, arrived, words)
+    elif answer.kind is AnswerKind.MESSAGE_ERROR:
+        signal = _error(parts, arrived, words, answer.errors)
+    facts = {"sender": words.sender.her_id, "input_digest": _digest(arrived)}
+    at = parts.store.now_us()
+    try:
+        with parts.store.transaction() as db:
+            inbox.set_facts(db, arrived.message_id, facts)
+            journal.add_payload(db, arrived.message_id, "signal", signal)
+            row = inbox.add_delivery(db, _item(parts, arrived, words), contents.documents[0], at=at)
+            if answer.errors:
+                detail = {"rules": [hit.rule for hit in judged.hits if hit.advice[0] is Act.WARNING]}
+                journal.note(db, row, at=at, kind="accepted with warnings", detail=detail)
+            add_rest(db, parts, row, contents, at=at)
+    except StoreError as error:
+        repeated = _repeated(parts, arrived, words) if error.code == "STORE.INTEGRITY" else None
+        if repeated is None:
+            raise
+        return repeated  # the same message came twice at this moment
+    parts.log.info("received", extra={"delivery": row["id"], "size_bytes": len(contents.documents[0])})
+    if contents.beside:
+        raise_alarm(parts, f"beside:{row['id']}", "an envelope held parts beside its document; see adapter export")
+    return respond(parts, answer.kind, signal, arrived.message_id)
+
+
+def _item(parts: Parts, arrived: Arrived, words: Envelope) -> Row:
+    """The row's columns; what the receipt's envelope will need is kept with it."""
     names = {
         "service": words.service,
         "service_type": words.service_type,
@@ -242,8 +240,9 @@ def _accept(parts: Parts, arrived: Arrived, words: Envelope, document: bytes, an
         "to_role": words.receiver.role,
         "conversation_id": words.conversation_id,
         "cpa_id": words.cpa_id,
+        "sender": words.sender.her_id,
     }
-    item: Row = {
+    return {
         "id": parts.new_id(),
         "message_id": arrived.message_id,
         "seq": arrived.seq,
@@ -254,39 +253,27 @@ def _accept(parts: Parts, arrived: Arrived, words: Envelope, document: bytes, an
         "overrides": {"ebxml": names},
         "put_away": True,  # there is no server to tell
     }
-    facts = {"sender": words.sender.her_id, "input_digest": _digest(arrived.opened)}
-    try:
-        with parts.store.transaction() as db:
-            inbox.set_facts(db, arrived.message_id, facts)
-            journal.add_payload(db, arrived.message_id, "signal", signal)
-            inbox.add_delivery(db, item, document, at=parts.store.now_us())
-    except StoreError as error:
-        earlier = _find(parts, words.message_id or "", item["party"]) if error.code == "STORE.INTEGRITY" else None
-        if earlier is None:
-            raise
-        return _again(parts, arrived, earlier, words)  # the same message came twice at this moment
-    parts.log.info("received", extra={"delivery": item["id"], "size_bytes": len(document)})
-    return _response(parts, answer.kind, signal, arrived.message_id)
 
 
 def _acknowledge(parts: Parts, arrived: Arrived, words: Envelope) -> bytes:
     receipt = acknowledgment(
         words,
-        signed_references(_root(arrived.opened)),
+        signed_references(arrived.root),
         message_id=parts.new_id(),
         now=parts.now(),
         software=software_of(parts),
     )
-    return sign_envelope(build(receipt), company_signer(parts, arrived.tenant), {})
+    return sign(parts, arrived, receipt)
 
 
-def _reject(parts: Parts, arrived: Arrived, words: Envelope, answer: Answer) -> EnvelopeAnswer:
+def _reject(parts: Parts, arrived: Arrived, verified: Envelope | None, answer: Answer) -> EnvelopeAnswer:
     """MessageError, SOAP Fault or nothing; the bytes are kept before they leave, and are what leaves next time too."""
     kind, signal = answer.kind, b""
+    words = verified or arrived.opened.envelope
     with parts.store.reading() as db:
         earlier = envelopes.find_signal(db, arrived.message_id)
     if earlier is not None:
-        return _response(parts, kind, earlier, arrived.message_id)
+        return respond(parts, kind, earlier, arrived.message_id)
     if kind is AnswerKind.MESSAGE_ERROR and words.message_id:
         signal = _error(parts, arrived, words, answer.errors)
     elif kind in (AnswerKind.SOAP_FAULT, AnswerKind.MESSAGE_ERROR):  # without an id there is nothing to report on
@@ -297,34 +284,22 @@ def _reject(parts: Parts, arrived: Arrived, words: Envelope, answer: Answer) -> 
     if signal:
         with parts.store.transaction() as db:
             journal.add_payload(db, arrived.message_id, "signal", signal)
-    return _response(parts, kind, signal, arrived.message_id)
+            if kind is AnswerKind.MESSAGE_ERROR and verified is not None:
+                _remember(db, arrived, verified, parts.store.now_us())
+    return respond(parts, kind, signal, arrived.message_id)
+
+
+def _remember(db: sa.Connection, arrived: Arrived, words: Envelope, at: int) -> None:
+    """Only what its sender has signed: a forged envelope must not decide what the true one gets."""
+    sender, remote_id = words.sender.her_id, words.message_id
+    party = arrived.party
+    if sender is not None and party is not None and remote_id is not None:
+        digest = _digest(arrived)
+        signals.add_refused(
+            db, arrived.message_id, sender=sender, party=party, remote_id=remote_id, digest=digest, at=at
+        )
 
 
 def _error(parts: Parts, arrived: Arrived, words: Envelope, errors: Sequence[EbError]) -> bytes:
     report = message_error(words, errors, message_id=parts.new_id(), now=parts.now(), software=software_of(parts))
-    return sign_envelope(build(report), company_signer(parts, arrived.tenant), {})
-
-
-def _response(parts: Parts, kind: AnswerKind, signal: bytes, message_id: str) -> EnvelopeAnswer:
-    if not signal:
-        return EnvelopeAnswer(status=204, kind=kind, message_id=message_id)
-    packed = pack_http(signal, [], boundary="none", content_id=f"envelope-{parts.new_id()}@adapter")
-    status = 500 if kind is AnswerKind.SOAP_FAULT else 200
-    return EnvelopeAnswer(status=status, headers=packed.headers, body=packed.body(), kind=kind, message_id=message_id)
-
-
-def _note(
-    parts: Parts, arrived: Arrived, what: str, kind: AnswerKind, rules: Sequence[str], of: str | None = None
-) -> None:
-    detail: dict[str, object] = {"answer": kind.value, "rules": list(dict.fromkeys(rules))[:20]}
-    if of is not None:
-        detail["of"] = of
-    with parts.store.transaction() as db:
-        journal.add_event(
-            db,
-            at=parts.store.now_us(),
-            tenant=arrived.tenant.name,
-            kind=what,
-            message_id=arrived.message_id,
-            detail=detail,
-        )
+    return sign(parts, arrived, report)

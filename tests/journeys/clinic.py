@@ -15,14 +15,14 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapter import documents, xmlio
-from adapter.ebxml.build import build
-from adapter.ebxml.compose import acknowledgment, message_error, payload_message
-from adapter.ebxml.names import eb, xlink
+from adapter.ebxml.build import build, build_fault
+from adapter.ebxml.compose import acknowledgment, message_error, payload_message, pong, question, status_response
+from adapter.ebxml.names import Kind, eb, xlink
 from adapter.ebxml.opening import Opened, open_http, open_message
 from adapter.ebxml.pack import Attachment, MailHead, pack_http, pack_mail
 from adapter.ebxml.plaintext import build_plaintext, read_plaintext
 from adapter.ebxml.read import read, signed_references
-from adapter.ebxml.words import EbError, Envelope, Software
+from adapter.ebxml.words import MESSAGE_STATUSES, EbError, Envelope, Software
 from adapter.model.process import Process, national
 from adapter.model.receipt import ReceiptStatus, Verdict
 from adapter.security import cms
@@ -58,6 +58,7 @@ class Clinic:
     ours: SigningKey
     script: list[str] = field(default_factory=list)
     got: list[Got] = field(default_factory=list)
+    asked: list[Envelope] = field(default_factory=list)  # Ping and StatusRequest
     stored: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of the store, when the first byte came
     new_id: Any = field(default_factory=lambda: ids(77))
 
@@ -89,6 +90,8 @@ class Clinic:
         assert opened.root is not None
         assert opened.octets is not None
         found = verify_envelope(opened.root, opened.parts(), pinned=self.ours.certificate)
+        if opened.envelope.kind in (Kind.PING, Kind.STATUS_REQUEST):
+            return self._reply(self.script.pop(0) if self.script else "answer", read(found.root))
         content = opened.attachments[0].content
         assert content is not None
         document = read_plaintext(cms.decrypt(content, [self.opening])).content
@@ -100,6 +103,25 @@ class Clinic:
         self.stored[words.message_id or ""] = tuple(rows)
         self.got.append(Got(opened=opened, octets=opened.octets, words=words, boundary=boundary, document=document))
         return self._answer(self.script.pop(0) if self.script else "acknowledge", words, opened)
+
+    def _reply(self, what: str, words: Envelope) -> tuple[int, bytes] | None:
+        """The answer to a question, or one that is wrong in one way; ``what`` may be the status that is told."""
+        self.asked.append(words)
+        if what in ("cut", "silent"):
+            return None if what == "cut" else (202, b"")
+        if what == "fault":
+            return 500, xmlio.serialise(build_fault("Client", "synthetic"))
+        if what in ("error", "unsigned error"):
+            said = self._report(words, EbError(code="NotSupported", text="synthetic"))
+            return 200, self.sign(said, self.signing if what == "error" else None)
+        if what == "another question":
+            words = replace(words, message_id=self.new_id())
+        names: dict[str, Any] = {"message_id": self.new_id(), "now": self.rig.clock(), "software": SOFTWARE}
+        if words.kind is Kind.PING:
+            reply = pong(words, **names)
+        else:
+            reply = status_response(words, what if what in MESSAGE_STATUSES else "Received", **names)
+        return 200, self.sign(reply, {"forged": self.stranger, "unsigned": None}.get(what, self.signing))
 
     def _answer(self, what: str, words: Envelope, opened: Opened) -> tuple[int, bytes] | None:
         if what == "cut":
@@ -192,6 +214,20 @@ class Clinic:
             "version": "1.1",
         }
         return self.post(*self.envelope(xmlio.serialise(root), names, **changes))
+
+    def question(self, kind: Kind = Kind.PING, about: str | None = None, **changes: Any) -> Envelope:
+        """A Ping or StatusRequest to Solvang, as words."""
+        words: dict[str, Any] = {
+            "sender": CLINIC,
+            "receiver": place.SOLVANG_GP,
+            "cpa_id": f"{CLINIC}_{place.SOLVANG_GP}",
+            "conversation_id": self.new_id(),
+            "message_id": self.new_id(),
+            "now": self.rig.clock(),
+            "software": SOFTWARE,
+            "asked_message_id": about,
+        }
+        return question(kind, **{**words, **changes})
 
     def note(self, document: bytes, **changes: Any) -> tuple[bytes, Attachment]:
         """A dialogue note to Solvang."""
