@@ -24,6 +24,8 @@ from adapter.errors import SettingsError
 
 HANDSHAKE_S = 10.0
 LOOK_EVERY_S = 30  # at the certificate's file
+SLICE_BYTES = 32_768
+CRUMBS_FROM_BYTES = 1_024
 
 
 class Bound:
@@ -151,6 +153,7 @@ class _Bounded(H11Protocol):
 
     def __init__(self, *args: Any, idle_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.access_log = False  # whoever asks for those logs: paths are a stranger's words
         self._idle_s = idle_s
         self._timer: asyncio.TimerHandle | None = None
 
@@ -159,8 +162,21 @@ class _Bounded(H11Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        for start in range(0, len(data), SLICE_BYTES):
+            if self.transport.is_closing():
+                return
+            self._hear(data[start : start + SLICE_BYTES])
         self._watch()
+
+    def _hear(self, data: bytes) -> None:
+        """One slice. A body in crumbs (chunks of a byte or two) would cost a second of work for half a megabyte."""
+        cycle = self.cycle
+        before = len(cycle.body) if cycle is not None and cycle.more_body else None
+        super().data_received(data)
+        if before is None or not cycle.more_body or len(data) < CRUMBS_FROM_BYTES:
+            return
+        if len(cycle.body) - before < len(data) // 4:
+            self.transport.abort()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

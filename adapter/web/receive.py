@@ -78,6 +78,10 @@ class Endpoint:
         self.app = Starlette(routes=routes, exception_handlers={HTTPException: self._no_such})
         self.app.router.redirect_slashes = False
 
+    @property
+    def under_way(self) -> int:
+        return self._under_way
+
     def close(self, within_s: float) -> bool:
         """Wait for the threads; True when none is left."""
         for pool in (self._pool, self._looks):
@@ -194,6 +198,11 @@ class Receiver:
         """The port that it listens on, also when the settings say 0."""
         assert self._listening is not None
         return self._port
+
+    @property
+    def under_way(self) -> int:
+        """How many messages are being read or taken now."""
+        return self._endpoint.under_way if self._endpoint is not None else 0
 
     def start(self, wake: Wake = lambda name: None) -> None:
         """Listen. ``wake`` is told the job that new messages wait for. Raises SettingsError when it cannot be bound."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class Site:
     def __init__(self, rig: EbxmlRig) -> None:
         self.rig = rig
         self.woken: list[str] = []
+        self.kept_before = 0
         self.receiver = Receiver(rig.adapter)
         self.receiver.start(self.woken.append)
         self.call = Caller(self.receiver.port)
@@ -45,25 +47,37 @@ class Site:
         self.rig.close()
 
 
-@pytest.fixture
-def open_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+OpenSite = Callable[..., Site]
+
+
+@contextmanager
+def sites(folder: Path) -> Iterator[OpenSite]:
+    """A maker of sites, all of them closed at the end. Keywords are settings of the endpoint."""
     made: list[Site] = []
     with served() as (port, clinics):
 
         def opened(settings: dict[str, Any] | None = None, **receive: Any) -> Site:
-            folder = tmp_path / f"site{len(made)}"
-            folder.mkdir()
+            here = folder / f"site{len(made)}"
+            here.mkdir()
             more = {"receive": {**SHORT, **receive}, **(settings or {})}
-            rig = type("RigHere", (EbxmlRig,), {"port": port})(folder, settings=more)
+            rig = type("RigHere", (EbxmlRig,), {"port": port})(here, settings=more)
             clinics[:] = [rig.clinic]
             made.append(Site(rig))
             return made[-1]
 
-        yield opened
-        for site in made:
-            site.close()
+        try:
+            yield opened
+        finally:
+            for site in made:
+                site.close()
 
 
 @pytest.fixture
-def site(open_site: Callable[..., Site]) -> Site:
+def open_site(tmp_path: Path) -> Iterator[OpenSite]:
+    with sites(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def site(open_site: OpenSite) -> Site:
     return open_site()
