@@ -171,3 +171,27 @@ def test_p21_a_key_file_that_others_can_read_is_refused(tmp_path: Path, mode: in
     with pytest.raises(SettingsError) as caught:
         refuse_readable(tmp_path / "none.p12")
     assert caught.value.code == "KEY.MISSING"
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ({"pkcs12": "k.p12", "pkcs11": {"module": "m", "token": "t"}}, "keep one of pkcs12 and pkcs11"),
+        ({}, "keep one of pkcs12 and pkcs11"),
+        ({"pkcs11": {"module": "m", "token": "t"}, "passphrase": {"env": "X"}}, "pkcs11.pin"),
+        ({"pkcs11": {"module": "m", "token": "t", "key_id": "zz"}}, "as the card's program shows it"),
+    ],
+)
+def test_a_key_has_one_place(key: dict[str, Any], words: str) -> None:
+    error = _refused(_plain(keys={"k": key}))
+    assert (error.code, error.where) == ("SETTINGS.KEY_PLACE", "keys.k")
+    assert words in str(error.cure)
+
+
+def test_a_key_on_a_card_is_read_from_the_settings() -> None:
+    card = {"module": "/usr/lib/opensc-pkcs11.so", "token": "card", "key_id": "01", "pin": {"env": "CARD_PIN"}}
+    settings = read_settings(_plain(keys={"lege": {"pkcs11": card, "owner": "person"}}), Path("/etc/adapter"))
+    key = settings.keys["lege"]
+    assert key.pkcs12 is None
+    assert key.pkcs11 is not None
+    assert (key.pkcs11.token, key.pkcs11.key_id, key.pkcs11.pin) == ("card", "01", Secret(env="CARD_PIN"))

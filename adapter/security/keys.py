@@ -159,7 +159,7 @@ class KeyRing:
         on_card: tuple[int, ...] = ()
         file = entry.pkcs12
         if entry.pkcs11 is not None:
-            from adapter.security.pkcs11 import generation
+            from adapter.security.pkcs11_token import generation
 
             file, on_card = entry.pkcs11.certificate, (generation(entry.pkcs11), int(self._clock() // LOOK_AGAIN_S))
         if file is None:

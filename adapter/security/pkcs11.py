@@ -1,26 +1,17 @@
 """Keys on a smart card or in an HSM: signing and unwrapping happen on the token, by PKCS#11 (cryptoki 2.20 and later).
 
-One session per token and process, opened and logged in once, used under the driver's lock. When it is lost it is opened
-once more; when that fails too, CardError says so and whoever wanted to sign waits (``again`` is later). Each signature
+When the token cannot be used, CardError says so and whoever wanted to sign waits (``again`` is later). Each signature
 is verified with the certificate before it is believed, so that another card in the reader cannot sign in its place.
-
-A PIN that the token refused is never tried again: not until the setting gives another one. And the last try before the
-token locks itself is never ours. The PIN is asked for when it is needed, and is in no error and no log.
-
-What a process has logged in to is the process's (PKCS#11 2.20 6.7.4), so the sessions here are of the process too.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
-import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -28,208 +19,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from adapter.config import Environment, Pkcs11Settings
-from adapter.errors import CardError, KeyFileError, SettingsError
+from adapter.errors import CardError, KeyFileError
 from adapter.security.keys import COMPANY, MAX_KEY_BITS, MIN_KEY_BITS, PERSON
-
-if TYPE_CHECKING:
-    import pkcs11
+from adapter.security.pkcs11_token import Pin, Session, cryptoki, token_of
 
 # DER of DigestInfo for SHA-256, before the digest (RFC 8017 9.2 note 1).
 _DIGEST_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
-Pin = Callable[[], bytes | None]
-T = TypeVar("T")
-
-
-def cryptoki() -> Any:
-    """The library behind this module; raises SettingsError where it is not installed."""
-    try:
-        import pkcs11
-    except ImportError:
-        cure = "install the extra: pip install 'adapter[pkcs11]'"
-        raise SettingsError("keys on cards need the package python-pkcs11", code="KEY.LIBRARY", cure=cure) from None
-    return pkcs11
-
-
-# --- the token --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Session:
-    """An open session with what was found in it."""
-
-    session: pkcs11.Session
-    mechanisms: frozenset[int]
-    keys: dict[tuple[str | None, str | None], Any] = field(default_factory=dict)
-
-
-class _Driver:
-    """A driver's shared library. Its lock is held for every call, so that it can be begun anew between two calls."""
-
-    def __init__(self, module: str) -> None:
-        self.module = module
-        self.lock = threading.RLock()
-        self.tokens: dict[str, _Token] = {}
-
-    def tokens_present(self) -> Iterator[pkcs11.Token]:
-        for slot in self._library().get_slots(token_present=True):
-            with suppress(cryptoki().TokenNotPresent, cryptoki().TokenNotRecognised):
-                yield slot.get_token()
-
-    def _library(self) -> Any:
-        try:
-            return cryptoki().lib(self.module)
-        except cryptoki().PKCS11Error:
-            cure = "set module to the driver's shared library"
-            raise CardError("the driver of a card cannot be loaded", code="KEY.DRIVER", cure=cure) from None
-
-    def restart(self) -> None:
-        """Begin anew: many drivers see a card that was put back only then. All its sessions end."""
-        for token in self.tokens.values():
-            token.drop()
-        with suppress(cryptoki().PKCS11Error):
-            self._library().reinitialize()
-
-
-class _Token:
-    """A token by its label or serial number, and our one session with it."""
-
-    def __init__(self, driver: _Driver, label: str) -> None:
-        self.driver = driver
-        self.label = label
-        self.generation = 0  # grows with each session that ends: what was read from it may be another card's
-        self._open: _Session | None = None
-        self._refused: set[bytes] = set()
-
-    def use(self, pin: Pin, work: Callable[[_Session], T]) -> T:
-        """Do ``work`` in the session; once more in a new one when the first has been lost. Raises CardError."""
-        with self.driver.lock:
-            for last in (False, True):
-                held = self._session(pin)
-                try:
-                    return work(held)
-                except _pin_faults():
-                    self._refuse(held.session.token, pin())
-                    self.drop()
-                    raise _wrong_pin() from None
-                except cryptoki().PKCS11Error:
-                    self.drop()
-                    if last:
-                        raise self._away() from None
-        raise AssertionError
-
-    def drop(self) -> None:
-        """End the session; the next use opens another."""
-        held, self._open = self._open, None
-        if held is not None:
-            self.generation += 1
-            with suppress(cryptoki().PKCS11Error):
-                held.session.close()
-
-    def _away(self) -> CardError:
-        cure = "put the card in, or see to the reader"
-        return CardError("a card cannot be reached", where=self.label, cure=cure)
-
-    def _session(self, pin: Pin) -> _Session:
-        if self._open is None:
-            token = self._find()
-            try:
-                mechanisms = frozenset(int(one) for one in token.slot.get_mechanisms())
-                self._open = _Session(self._log_in(token, pin), mechanisms)
-            except _pin_faults():
-                self._refuse(token, pin())
-                raise _wrong_pin() from None
-            except cryptoki().PKCS11Error:
-                raise self._away() from None
-        return self._open
-
-    def _find(self) -> pkcs11.Token:
-        for anew in (False, True):
-            if anew:
-                self.driver.restart()
-            with suppress(cryptoki().PKCS11Error):
-                names = {"label": self.label, "serial": self.label.encode()}
-                present = list(self.driver.tokens_present())
-                found = [one for one in present if one.label == names["label"] or one.serial == names["serial"]]
-                if len(found) > 1:
-                    cure = "name it by its serial number"
-                    raise CardError("two cards have this name", code="KEY.TOKEN", where=self.label, cure=cure)
-                if found:
-                    return found[0]
-        raise self._away()
-
-    def _log_in(self, token: pkcs11.Token, pin: Pin) -> pkcs11.Session:
-        flags, given = token.flags, pin()
-        refuse_locked(int(flags), self.label)
-        if not flags & cryptoki().TokenFlag.LOGIN_REQUIRED:
-            return token.open()
-        if given is None and flags & cryptoki().TokenFlag.PROTECTED_AUTHENTICATION_PATH:
-            return token.open(user_pin=cryptoki().PROTECTED_AUTH)  # typed at the reader
-        if given is None:
-            raise CardError("a card wants a PIN", code="KEY.PIN", where=self.label, cure="set pin to env or file")
-        if _mark(token, given) in self._refused:
-            raise _wrong_pin()
-        try:
-            return token.open(user_pin=given.decode("utf-8", "replace"))
-        except cryptoki().UserAlreadyLoggedIn:  # by another part of this process
-            return token.open()
-
-    def _refuse(self, token: pkcs11.Token, pin: bytes | None) -> None:
-        self._refused.add(_mark(token, pin or b""))
-
-
-_MARK = os.urandom(32)  # of this process: what it keeps of a refused PIN is worth nothing elsewhere
-
-
-def _mark(token: pkcs11.Token, pin: bytes) -> bytes:
-    return hmac.new(_MARK, b"\0".join((token.serial, token.label.encode(), pin)), hashlib.sha256).digest()
-
-
-def _pin_faults() -> tuple[type[Exception], ...]:
-    names = cryptoki()
-    return (names.PinIncorrect, names.PinInvalid, names.PinLenRange, names.PinExpired, names.PinLocked)
-
-
-def _wrong_pin() -> CardError:
-    cure = "correct the PIN in its variable or file; this one is not tried again"
-    return CardError("a card has refused the PIN", code="KEY.PIN", cure=cure)
-
-
-def refuse_locked(flags: int, label: str) -> None:
-    """Raise CardError for a token (its flags as PKCS#11 has them) that is locked, or locks at the next wrong PIN."""
-    locked, final = 0x0004_0000, 0x0002_0000  # CKF_USER_PIN_LOCKED, CKF_USER_PIN_FINAL_TRY
-    if flags & locked:
-        cure = "unlock it with its PUK"
-        raise CardError("a card is locked by wrong PINs", code="KEY.LOCKED", where=label, cure=cure)
-    if flags & final:
-        cure = "log in once with the card's own program, which resets the count"
-        raise CardError("a card has one try left, and it is not ours", code="KEY.LAST_TRY", where=label, cure=cure)
-
-
-_drivers: dict[str, _Driver] = {}
-_guard = threading.Lock()
-
-
-def _token(settings: Pkcs11Settings) -> _Token:
-    with _guard:
-        driver = _drivers.setdefault(settings.module, _Driver(settings.module))
-        return driver.tokens.setdefault(settings.token, _Token(driver, settings.token))
-
-
-def generation(settings: Pkcs11Settings) -> int:
-    """How many sessions with this token have ended: a key that was read before is to be read again."""
-    return _token(settings).generation
-
-
-def end_sessions() -> None:
-    """Log out of every token and forget them, and which PINs they refused."""
-    with _guard:
-        for driver in _drivers.values():
-            with driver.lock:
-                driver.restart()
-        _drivers.clear()
-
-
-# --- the key ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +43,7 @@ class CardKey:
 
     def sign(self, data: bytes) -> bytes:
         """RSASSA-PKCS1-v1_5 over SHA-256, made on the token. Raises CardError; then nothing has been signed."""
-        token = _token(self.settings)
+        token = token_of(self.settings)
         value = token.use(self.pin, lambda held: self._sign(held, data))
         try:
             _public_key(self.certificate).verify(value, data, padding.PKCS1v15(), hashes.SHA256())
@@ -259,17 +54,17 @@ class CardKey:
             raise CardError(text, code="KEY.PAIR", where=self.name, cure=cure) from None
         return value
 
-    def _sign(self, held: _Session, data: bytes) -> bytes:
+    def _sign(self, held: Session, data: bytes) -> bytes:
         mechanism = cryptoki().Mechanism
         if int(mechanism.SHA256_RSA_PKCS) in held.mechanisms:
             return bytes(self._private(held).sign(data, mechanism=mechanism.SHA256_RSA_PKCS, **self._each_time(held)))
         info = _DIGEST_INFO + hashlib.sha256(data).digest()
         return bytes(self._private(held).sign(info, mechanism=mechanism.RSA_PKCS, **self._each_time(held)))
 
-    def _private(self, held: _Session) -> Any:
+    def _private(self, held: Session) -> Any:
         return find_private(held, self.settings, self.name)
 
-    def _each_time(self, held: _Session) -> dict[str, str]:
+    def _each_time(self, held: Session) -> dict[str, str]:
         """The PIN once more, for a key whose token wants it with each signature (CKA_ALWAYS_AUTHENTICATE)."""
         given = self.pin() if _attribute(self._private(held), "ALWAYS_AUTHENTICATE") else None
         return {"pin": given.decode("utf-8", "replace")} if given is not None else {}
@@ -290,7 +85,7 @@ class CardUnwrapper:
         bad = (cryptoki().EncryptedDataInvalid, cryptoki().EncryptedDataLenRange, cryptoki().DataInvalid)
         chosen, failed = _mechanism(padding), False
 
-        def work(held: _Session) -> bytes | None:
+        def work(held: Session) -> bytes | None:
             nonlocal failed
             try:
                 return bytes(self.key._private(held).decrypt(ciphertext, **chosen, **self.key._each_time(held)))
@@ -303,7 +98,7 @@ class CardUnwrapper:
                 failed = True
                 raise
 
-        found = _token(self.key.settings).use(self.key.pin, work)
+        found = token_of(self.key.settings).use(self.key.pin, work)
         if found is None:
             raise ValueError("this key does not open it")
         return found
@@ -323,7 +118,7 @@ def _mechanism(scheme: padding.AsymmetricPadding) -> dict[str, Any]:
     return {"mechanism": names.Mechanism.RSA_PKCS_OAEP, "mechanism_param": parameters}
 
 
-def find_private(held: _Session, settings: Pkcs11Settings, name: str) -> Any:
+def find_private(held: Session, settings: Pkcs11Settings, name: str) -> Any:
     """The one private RSA key of that label and identifier; raises CardError for none or several."""
     which = (settings.key_label, settings.key_id)
     if which not in held.keys:
@@ -371,7 +166,7 @@ def load_pkcs11(
     cryptoki()
     if owner not in (COMPANY, PERSON):
         raise KeyFileError("a key's owner is 'company' or 'person'", where=name)
-    modulus, on_token = _token(settings).use(pin, lambda held: _read(held, settings, name))
+    modulus, on_token = token_of(settings).use(pin, lambda held: _read(held, settings, name))
     candidates = on_token if certificate is None else _from_file(certificate)
     own = [one for one in candidates if _belongs(one, modulus)]
     if not own:
@@ -391,7 +186,7 @@ def load_pkcs11(
     )
 
 
-def _read(held: _Session, settings: Pkcs11Settings, name: str) -> tuple[int | None, tuple[x509.Certificate, ...]]:
+def _read(held: Session, settings: Pkcs11Settings, name: str) -> tuple[int | None, tuple[x509.Certificate, ...]]:
     """The key's modulus (None: the token does not tell) and every certificate on the token that can be read.
 
     A token that does not tell the modulus is asked for certificates under the key's identifier alone.

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapter.config import Pkcs11Settings, Secret
 from adapter.security.keys import SigningKey
-from adapter.security.pkcs11 import end_sessions
+from adapter.security.pkcs11_token import end_sessions
 
 MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")
 MODULE = next((path for path in MODULES if Path(path).exists()), None)
@@ -90,12 +90,17 @@ class SoftToken:
 
     def _writing(self) -> Any:
         end_sessions()  # one log-in at a time
-        found = [one for one in _names().lib(self.module).get_tokens() if one.label == self.label]
-        return found[0].open(rw=True, user_pin=PIN)
+        return self._found().open(rw=True, user_pin=PIN)
 
     def flags(self) -> int:
         """As the token tells them now."""
-        return next(int(one.flags) for one in _names().lib(self.module).get_tokens() if one.label == self.label)
+        return int(self._found().flags)
+
+    def serial(self) -> str:
+        return str(self._found().serial.decode())
+
+    def _found(self) -> Any:
+        return next(one for one in _names().lib(self.module).get_tokens() if one.label == self.label)
 
     def lose_session(self) -> None:
         """All sessions end behind our back, as when a card is drawn for a moment."""
