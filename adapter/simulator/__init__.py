@@ -5,7 +5,8 @@ from adapter.simulator.faults import FAULTS, Faults
 from adapter.simulator.folder import write_folder
 from adapter.simulator.partners import BEHAVIOURS
 from adapter.simulator.serving_alone import serve_forever
-from adapter.simulator.simulation import LIVELY_PARTS, Simulation, Tenant, VirtualClock, start
+from adapter.simulator.simulation import LIVELY_PARTS, Simulation, VirtualClock, start
+from adapter.simulator.tenants import Tenant
 
 __all__ = [
     "BEHAVIOURS",

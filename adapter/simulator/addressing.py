@@ -62,6 +62,11 @@ def _tree(document: bytes) -> xmlio.Element:
     return xmlio.parse(document)
 
 
+def edi_address(her_id: int) -> str:
+    """A party's mail address as the simulated register writes it."""
+    return f"her{her_id}@edi.simulator.invalid"
+
+
 def declares_utf8(document: bytes) -> bool:
     """True when the first line declares UTF-8 and the bytes are UTF-8."""
     if not _DECLARED.match(document[:300]):

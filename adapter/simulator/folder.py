@@ -11,7 +11,10 @@ import os
 from pathlib import Path
 
 from adapter.security.demo_ca import write_pkcs12, write_roots
-from adapter.simulator.simulation import Simulation, Tenant
+from adapter.simulator.addressing import edi_address
+from adapter.simulator.mailroom import ACCOUNT, OUR_PATH
+from adapter.simulator.simulation import Simulation
+from adapter.simulator.tenants import Tenant
 
 
 def write_folder(simulation: Simulation, directory: Path) -> Path:
@@ -25,9 +28,14 @@ def write_folder(simulation: Simulation, directory: Path) -> Path:
     for tenant in simulation.tenants.values():
         _write(keys / f"helseid-{tenant.name}.jwk", json.dumps(dict(tenant.private_jwk)))
         write_pkcs12(simulation.keys.companies[tenant.name], keys / f"{tenant.name}.p12")
+        if simulation.has_ebxml:
+            sealing = simulation.ebxml.tenant_keys(tenant.spec).sealing
+            write_pkcs12(sealing, keys / f"{tenant.name}-opening.p12")
         for person in tenant.spec.persons:
             key = simulation.keys.persons[(tenant.name, person.name)]
             write_pkcs12(key, keys / f"{tenant.name}-{person.name}.p12")
+    if simulation.has_ebxml:
+        _write(keys / "mail-password", simulation.ebxml.mailroom.password)
     write_roots((simulation.keys.root.certificate,), directory / "roots.pem")
     book = json.dumps(simulation.address_book(), ensure_ascii=False, indent=1)
     (directory / "addressbook.json").write_text(book + "\n", "utf-8")
@@ -57,7 +65,9 @@ def settings_text(simulation: Simulation) -> str:
     ]
     for tenant in simulation.tenants.values():
         parts.append(_tenant(simulation, tenant))
-        parts.append(_keys(tenant))
+        parts.append(_keys(tenant, simulation.has_ebxml))
+    if simulation.has_ebxml:
+        parts += _ebxml(simulation)
     parts.append('[trust]\nroots = ["roots.pem"]\nrevocation = "off"\nenvironment = "test"')
     parts.append("[trust.persons]\n" + "\n".join(_persons(simulation)))
     return "\n\n".join(parts) + "\n"
@@ -71,16 +81,29 @@ def _text(value: str) -> str:
 def _tenant(simulation: Simulation, tenant: Tenant) -> str:
     spec = tenant.spec
     child = f"child_number = {_text(spec.child_number)}\n" if spec.child_number else ""
+    opening = f"decrypt_with = [{_text(f'{spec.name}-opening')}]\n" if simulation.has_ebxml else ""
     return (
         f"[[tenant]]\nname = {_text(spec.name)}\norganisation_number = {_text(spec.organisation_number)}\n{child}"
-        f"her_ids = {list(spec.her_ids)}\nsign_with = {_text(spec.name)}\n"
+        f"her_ids = {list(spec.her_ids)}\nsign_with = {_text(spec.name)}\n{opening}"
         f"[tenant.helseid]\nissuer = {_text(simulation.helseid_issuer)}\nclient_id = {_text(spec.client_id)}\n"
         f"key = {_text(f'keys/helseid-{spec.name}.jwk')}\nform = {_text(spec.form)}"
     )
 
 
-def _keys(tenant: Tenant) -> str:
-    names = [(tenant.name, "company")]
+def _ebxml(simulation: Simulation) -> list[str]:
+    """Mail servers, and the endpoint that partners on HTTP post to. One mailbox serves all tenants."""
+    side = simulation.ebxml
+    server = 'host = "127.0.0.1"\nsecurity = "none"\nport = '
+    address = edi_address(next(iter(simulation.tenants.values())).her_ids[0])
+    return [
+        f'[mail]\naddress = "{address}"\n[mail.smtp]\n{server}{side.smtp.port}\n[mail.pop3]\n{server}{side.pop3.port}\n'
+        f'user = "{ACCOUNT}"\npassword = {{ file = "keys/mail-password" }}',
+        f'[receive]\nhost = "127.0.0.1"\nport = {side.our_port}\npath = "{OUR_PATH}"',
+    ]
+
+
+def _keys(tenant: Tenant, ebxml: bool) -> str:
+    names = [(tenant.name, "company"), *([(f"{tenant.name}-opening", "company")] if ebxml else [])]
     names += [(f"{tenant.name}-{person.name}", "person") for person in tenant.spec.persons]
     return "\n".join(
         f'[keys.{name}]\npkcs12 = "keys/{name}.p12"\nowner = "{owner}"\nenvironment = "test"' for name, owner in names

@@ -92,10 +92,10 @@ class Register(Site):
 
     def _pairs(self, request: Request, values: dict[str, str]) -> Response:
         unit = self._unit(values)
-        current = self.world.party(unit.her_id)["currentSigningCertificate"]
-        return Response(
-            200, [{"isCurrent": True, "signingCertificate": current, "encryptionCertificate": None}] if current else []
-        )
+        party = self.world.party(unit.her_id)
+        signing, sealing = party["currentSigningCertificate"], party["currentEncryptionCertificate"]
+        pair = {"isCurrent": True, "signingCertificate": signing, "encryptionCertificate": sealing}
+        return Response(200, [pair] if signing or sealing else [])
 
     def _signing(self, request: Request, values: dict[str, str]) -> Response:
         found = self.world.certificate(self._unit(values).her_id)
@@ -104,8 +104,10 @@ class Register(Site):
         return Response(200, found)
 
     def _encryption(self, request: Request, values: dict[str, str]) -> Response:
-        self._unit(values)
-        raise Refusal(404, "The party has no such certificate")
+        found = self.world.sealing(self._unit(values).her_id)
+        if found is None:
+            raise Refusal(404, "The party has no such certificate")
+        return Response(200, found)
 
     def _export(self, request: Request, values: dict[str, str]) -> Response:
         units = list(self.world.units)

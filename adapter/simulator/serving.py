@@ -47,16 +47,17 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """``plain`` is the JSON value of the body (``absent`` = no body)."""
+    """``plain`` is the JSON value of the body; ``raw`` its octets instead; ``absent`` = no body."""
 
     status: int
     plain: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     absent: bool = False
+    raw: bytes | None = None
     at: float | None = None  # the server's clock, seconds since 1970; None: the machine's
 
 
-Call = Callable[[Request, dict[str, str]], Response]
+Call = Callable[[Request, dict[str, str]], Response | None]  # None: the connection is cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,8 @@ _REFUSALS = {
 def encode(response: Response, shapes: frozenset[str], truncated: bool) -> bytes:
     """Status line, headers and body as bytes."""
     headers = dict(response.headers)
-    body = b""
-    if not response.absent:
+    body = response.raw or b""
+    if not response.absent and response.raw is None:
         plain = _distort(response.plain, shapes, response.status) if shapes else response.plain
         body = json.dumps(plain, ensure_ascii=False).encode()
         if truncated:

@@ -28,7 +28,9 @@ def serve_forever(
     With ``directory`` a settings folder for ``adapter --config`` is written there and named in the line.
     """
     ended = stop or threading.Event()
-    with start(seed=seed, mode=mode, deviations=deviations, faults=faults, port=port, parts=LIVELY_PARTS) as simulation:
+    with start(
+        seed=seed, mode=mode, deviations=deviations, faults=faults, port=port, parts=LIVELY_PARTS, ebxml=True
+    ) as simulation:
         line = simulation.urls()
         if directory is not None:
             line["settings"] = str(write_folder(simulation, Path(directory)))

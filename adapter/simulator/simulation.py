@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from types import TracebackType
-from typing import Any
-
-from joserfc.jwk import ECKey, KeyParameters, RSAKey
+from typing import TYPE_CHECKING, Any
 
 from adapter.errors import SettingsError
 from adapter.model.wire import Clock
@@ -22,7 +18,7 @@ from adapter.simulator.admin import add_admin
 from adapter.simulator.deviations import read_deviations
 from adapter.simulator.faults import Faults
 from adapter.simulator.gate import MODES, Gate
-from adapter.simulator.helseid import Client, HelseId
+from adapter.simulator.helseid import HelseId
 from adapter.simulator.keys import KeySet, certificate_entry, make_keys
 from adapter.simulator.message_server import Directory, MessageServer
 from adapter.simulator.nav import Nav
@@ -32,7 +28,11 @@ from adapter.simulator.proofs import ProofJudge
 from adapter.simulator.register import Register
 from adapter.simulator.replies import Letters, Replies
 from adapter.simulator.serving import Listener
+from adapter.simulator.tenants import client_of, make_tenant
 from adapter.simulator.world import TenantSpec, World
+
+if TYPE_CHECKING:
+    from adapter.simulator.ebxml_side import EbxmlSide
 
 EDI_SCOPE, REGISTER_SCOPE = "nhn:msh/api", "nhn:cp-api/access-v2-dpop"
 
@@ -41,6 +41,8 @@ LIVELY_PARTS: Mapping[int, tuple[str, ...]] = {
     place.GRANLI_FRISKLIV: ("apprec ok", "reply"),
     place.BEKKELIA_GP: ("apprec ok", "reply"),
     place.BEKKELIA_DOCTOR: ("apprec ok", "reply"),
+    place.MYRDAL_FRISKLIV: ("apprec ok", "reply"),
+    place.TINDVIK_FRISKLIV: ("apprec ok", "reply"),
 }  # partners that also write back, for ``adapter simulate`` and the demo
 
 
@@ -65,60 +67,6 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """A tenant with its HelseID key. ``private_jwk`` was made at run time and is worth nothing elsewhere."""
-
-    spec: TenantSpec
-    private_jwk: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    @property
-    def organisation_number(self) -> str:
-        return self.spec.organisation_number
-
-    @property
-    def her_ids(self) -> tuple[int, ...]:
-        return self.spec.her_ids
-
-    @property
-    def client_id(self) -> str:
-        return self.spec.client_id
-
-
-@lru_cache(maxsize=8)
-def _client_key(name: str, algorithm: str) -> RSAKey | ECKey:
-    """A tenant's key, one per process: making RSA keys is slow and no test needs two."""
-    parameters: KeyParameters = {"alg": algorithm, "use": "sig", "kid": secrets.token_hex(16)}
-    if algorithm.startswith("ES"):
-        return ECKey.generate_key("P-256", parameters, private=True)
-    return RSAKey.generate_key(2048, parameters, private=True)
-
-
-def make_tenant(spec: TenantSpec) -> Tenant:
-    """The tenant with its key."""
-    return Tenant(spec, _client_key(spec.name, spec.algorithm).as_dict(private=True))
-
-
-def _client(tenant: Tenant) -> Client:
-    spec = tenant.spec
-    key = _client_key(spec.name, spec.algorithm)
-    multi = spec.form.startswith("multi")
-    children = (spec.child_number,) if spec.child_number else ()
-    return Client(
-        client_id=spec.client_id,
-        name=spec.display_name,
-        organisation_number=spec.supplier_number or spec.organisation_number,
-        keys=(key.as_dict(private=False),),
-        multi_tenant=multi,
-        children=() if multi else children,
-        customers={spec.organisation_number: children} if multi else {},
-    )
-
-
 class Simulation:
     """A running simulation; ``with`` stops it. Everything public may be called from any thread."""
 
@@ -138,15 +86,17 @@ class Simulation:
         ids: Callable[[], str],
         port: int,
         parts: Mapping[int, Sequence[str]] | None,
+        ebxml: bool,
     ) -> None:
         self.navs: dict[int, Nav] = {}
         self._keys: KeySet | None = None
+        self._ebxml: EbxmlSide | None = None
         self.clock = clock
         self.world = world
         self.faults = faults
         self.tenants = {spec.name: make_tenant(spec) for spec in tenants}
         self.office = PostOffice(clock, ids)
-        self.helseid = HelseId(faults, {t.client_id: _client(t) for t in self.tenants.values()}, token_clock)
+        self.helseid = HelseId(faults, {t.client_id: client_of(t) for t in self.tenants.values()}, token_clock)
         directory = Directory(world.owner, world.reachable)
         self.edi = MessageServer(self.office, directory, faults, deviations=deviations, limit_bytes=limit_bytes)
         self.edi.now = token_clock
@@ -159,6 +109,7 @@ class Simulation:
         self.register.gate = Gate(mode, self.helseid.token_judge(REGISTER_SCOPE), ProofJudge(token_clock))
         world.certificate_of = self._certificate_of
         self._cast(parts or {})
+        self._ebxml = self._cast_ebxml(ids, parts or {}) if ebxml else None
         add_admin(self.edi, self)
 
     def _cast(self, parts: Mapping[int, Sequence[str]]) -> None:
@@ -167,7 +118,7 @@ class Simulation:
         replies = Replies(letters)
         ours = {her_id for tenant in self.tenants.values() for her_id in tenant.her_ids}
         for unit in self.world.units.values():
-            if not unit.reachable or unit.her_id in ours:
+            if not self.world.reachable(unit.her_id) or unit.her_id in ours:
                 continue
             if unit.agreement and unit.agreement.get("nav"):
                 nav = Nav(self.office, lambda: self.keys, letters, unit.agreement.get("process_names") != "nav-emottak")
@@ -178,6 +129,31 @@ class Simulation:
             else:
                 self.partners.answerers[unit.her_id] = replies.answer
                 self.script(unit.her_id, *parts.get(unit.her_id, ("apprec ok",)))
+
+    def _cast_ebxml(self, ids: Callable[[], str], parts: Mapping[int, Sequence[str]]) -> EbxmlSide:
+        from adapter.simulator.ebxml_side import EbxmlSide
+
+        specs = tuple(tenant.spec for tenant in self.tenants.values())
+        return EbxmlSide(
+            world=self.world,
+            tenants=specs,
+            keys=lambda: self.keys,
+            clock=self.clock,
+            ids=ids,
+            faults=self.faults,
+            parts=parts,
+        )
+
+    @property
+    def ebxml(self) -> EbxmlSide:
+        """The partners on ebXML; raises SettingsError when the simulation was started without them."""
+        if self._ebxml is None:
+            raise SettingsError("the simulation has no partners on ebXML", cure="start it with ebxml=True")
+        return self._ebxml
+
+    @property
+    def has_ebxml(self) -> bool:
+        return self._ebxml is not None
 
     @property
     def keys(self) -> KeySet:
@@ -191,7 +167,7 @@ class Simulation:
         for tenant in self.tenants.values():
             if tenant.spec.level1 == level1:
                 return certificate_entry(self.keys.companies[tenant.name].certificate)
-        return None
+        return self._ebxml.registered(level1) if self._ebxml is not None else None
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -207,11 +183,15 @@ class Simulation:
         """Begin to serve."""
         for listener in self._listeners:
             listener.start()
+        if self._ebxml is not None:
+            self._ebxml.start(ticking=not isinstance(self.clock, VirtualClock))
 
     def stop(self) -> None:
         """Stop all servers; may be called twice."""
         listeners, self._listeners = self._listeners, []
-        stopping = [threading.Thread(target=listener.stop, daemon=True) for listener in listeners]
+        stops = [listener.stop for listener in listeners]
+        stops += [self._ebxml.stop] if self._ebxml is not None and listeners else []
+        stopping = [threading.Thread(target=stop, daemon=True) for stop in stops]
         for thread in stopping:
             thread.start()
         for thread in stopping:
@@ -239,6 +219,7 @@ class Simulation:
             "register_url": self.register_url,
             "admin_url": f"{self.edi_url}/_simulator",
             "environment": self.environment,
+            **(self._ebxml.urls() if self._ebxml is not None else {}),
         }
 
     def address_book(self) -> dict[str, Any]:
@@ -248,7 +229,13 @@ class Simulation:
     # -- what the partners do -----------------------------------------------------------------------------------------
 
     def script(self, receiver: int, *behaviours: str, msg_id: str | None = None) -> None:
-        """Set what a receiver does from now on, or with one message only. Names: ``partners.BEHAVIOURS``."""
+        """Set what a receiver does from now on, or with one message only.
+
+        Names: ``partners.BEHAVIOURS``; for partners on ebXML also ``ebxml_script.EBXML_BEHAVIOURS``.
+        """
+        if self._ebxml is not None and receiver in self._ebxml.partners:
+            self._ebxml.script(receiver, *behaviours, msg_id=msg_id)
+            return
         script = read_script(behaviours)
         if msg_id is None:
             self.partners.scripts[receiver] = script
@@ -340,17 +327,19 @@ def start(
     ids: Callable[[], str] | None = None,
     port: int = 0,
     parts: Mapping[int, Sequence[str]] | None = None,
+    ebxml: bool = False,
 ) -> Simulation:
     """Start a simulation on free loopback ports (``port``: that of the message server, 0 takes a free one).
 
     ``mode``: strict (full DPoP), any (some Authorization header), plain (none). ``clock`` drives late behaviours and
     dates; ``token_clock`` (seconds since 1970) drives tokens and proofs. ``faults`` is a plan for ``seed``, or a
-    Faults. ``parts``: behaviours by HER-id in place of the usual ones ("apprec ok", NAV: "judge").
+    Faults. ``parts``: behaviours by HER-id in place of the usual ones ("apprec ok", NAV: "judge"). ``ebxml``: with the
+    partners that are reached by mail and over HTTP, and their servers.
     """
     if mode not in MODES:
         raise SettingsError("there is no such mode", where="mode", cure=f"one of: {', '.join(MODES)}")
     simulation = Simulation(
-        world=world or World(),
+        world=world or (_whole_world() if ebxml else World()),
         tenants=tenants,
         clock=clock,
         token_clock=token_clock,
@@ -361,6 +350,13 @@ def start(
         ids=ids or (lambda: str(uuid.uuid4())),
         port=port,
         parts=parts,
+        ebxml=ebxml,
     )
     simulation.run()
     return simulation
+
+
+def _whole_world() -> World:
+    from adapter.simulator.world_ebxml import EBXML_MUNICIPALITIES, EBXML_UNITS
+
+    return World((*place.UNITS, *EBXML_UNITS), {**place.MUNICIPALITIES, **EBXML_MUNICIPALITIES})

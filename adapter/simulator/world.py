@@ -10,12 +10,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from adapter.model.wire import EBXML_ROADS
+from adapter.simulator.addressing import edi_address
+
 SOLVANG, SOLVANG_GP, SOLVANG_DOCTOR = 8091300, 8091301, 8091302
 KLINIKK, KLINIKK_SERVICE, KLINIKK_POLICLINIC = 8091600, 8091601, 8091602
 GRANLI, GRANLI_FRISKLIV, GRANLI_NURSING = 8091100, 8091101, 8091102
 LYNGMO = 8091200
 BEKKELIA, BEKKELIA_GP, BEKKELIA_DOCTOR = 8091400, 8091401, 8091402
 NORDVIK, NORDVIK_POLICLINIC = 8091500, 8091501
+MYRDAL, MYRDAL_FRISKLIV = 8091700, 8091701  # on ebXML alone, as the next three: by mail
+TINDVIK, TINDVIK_FRISKLIV = 8091800, 8091801  # over HTTP
+NAV_MAIL, NAV_HTTP = 8091901, 8091902
 NAV = 79768
 NAV_NEW, NAV_NEW_SERVICE = 90128, 8142519
 
@@ -37,6 +43,11 @@ class Unit:
     business_type: tuple[str, str] = ("103", "Fastlege")
     reachable: bool = True
     agreement: Mapping[str, Any] | None = None
+
+    @property
+    def road(self) -> str:
+        """The road of its agreement: "edi20" unless it names another."""
+        return str((self.agreement or {}).get("road", "edi20"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,8 +266,11 @@ class World:
     def __init__(self, units: tuple[Unit, ...] = UNITS, municipalities: Mapping[str, int] = MUNICIPALITIES) -> None:
         self.units = {unit.her_id: unit for unit in units}
         self.municipalities = dict(municipalities)
-        # level 1 HER-id -> its signing certificate in the register's shape; asked late because keys are made late
+        # level 1 HER-id -> its certificate in the register's shape, for signing and for encryption; asked late because
+        # keys are made late
         self.certificate_of: Callable[[int], Mapping[str, Any] | None] = lambda her_id: None
+        self.sealing_of: Callable[[int], Mapping[str, Any] | None] = lambda her_id: None
+        self.endpoint_of: Callable[[int], str | None] = lambda her_id: None  # of parties on ebXML over HTTP
 
     def top(self, her_id: int) -> Unit | None:
         """The level 1 unit of a HER-id."""
@@ -269,9 +283,9 @@ class World:
         return top.organisation_number if top else None
 
     def reachable(self, her_id: int) -> bool:
-        """True for a party with an EDI address."""
+        """True for a party that the message server delivers to: with an EDI address, and not on ebXML alone."""
         unit = self.units.get(her_id)
-        return unit is not None and unit.reachable
+        return unit is not None and unit.reachable and unit.road not in EBXML_ROADS
 
     def address_book(self) -> dict[str, Any]:
         """The whole register in the address book's file form, with agreements and certificates."""
@@ -288,7 +302,7 @@ class World:
         """One entry in the REST shape; ``own`` adds what only an address book file has (members with ``_``)."""
         unit = self.units[her_id]
         kind = "Service" if unit.service else "Person" if unit.person else "Organization"
-        brief = self.certificate(her_id)
+        brief, sealing = self.certificate(her_id), self.sealing(her_id)
         plain: dict[str, Any] = {
             "herId": her_id,
             "name": unit.service[2] if unit.service else unit.name,
@@ -298,12 +312,12 @@ class World:
             "personDetails": self._person(unit) if unit.person else None,
             "serviceDetails": self._service(unit) if unit.service else None,
             "currentSigningCertificate": _short(brief),
-            "currentEncryptionCertificate": None,
+            "currentEncryptionCertificate": _short(sealing),
             "email": "post@simulator.invalid",
             "homepageUrl": None,
             "phoneNumber": "55512340",
             "faxNumber": None,
-            "ediAddress": f"her{her_id}@edi.simulator.invalid" if unit.reachable else None,
+            "ediAddress": edi_address(her_id) if unit.reachable else None,
             "fhirAddress": None,
             "postalAddress": {"address": "Prøveveien 1", "postalBox": None, "postalCode": "9990", "city": "PRØVEVIK"},
             "amqpTransportStatus": "Disabled",
@@ -313,17 +327,24 @@ class World:
         }
         if own:
             if unit.agreement is not None:
-                plain["_agreement"] = dict(unit.agreement)
+                endpoint = self.endpoint_of(her_id)
+                plain["_agreement"] = {**unit.agreement, **({"endpoint": endpoint} if endpoint else {})}
             if unit.person is not None:
                 plain["_person"] = {"familyName": unit.person[0], "givenName": unit.person[1]}
             if brief is not None:
-                plain["_certificates"] = {"signing": brief, "encryption": None}
+                plain["_certificates"] = {"signing": brief, "encryption": sealing}
         return plain
 
     def certificate(self, her_id: int) -> dict[str, Any] | None:
         """The current signing certificate with its value, or None."""
         top = self.top(her_id)
         found = self.certificate_of(top.her_id) if top else None
+        return dict(found) if found is not None else None
+
+    def sealing(self, her_id: int) -> dict[str, Any] | None:
+        """The current encryption certificate with its value, or None."""
+        top = self.top(her_id)
+        found = self.sealing_of(top.her_id) if top else None
         return dict(found) if found is not None else None
 
     def _organisation(self, unit: Unit) -> dict[str, Any]:
