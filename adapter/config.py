@@ -19,8 +19,10 @@ import adapter.shapes as shapes
 from adapter.config_mail import (
     AgreementSettings,
     EbmsHttpSettings,
+    MailServerSettings,
     MailSettings,
     ReceiveSettings,
+    check_mail,
     check_receive,
     key_fault,
     mail_servers,
@@ -36,14 +38,6 @@ from adapter.errors import InputError, SettingsError
 class Environment(StrEnum):
     TEST = "test"
     PRODUCTION = "production"
-
-
-# National mail domains (ebXML digest 1.4); others are not judged.
-MAIL_DOMAINS = {
-    "edi.nhn.no": Environment.PRODUCTION,
-    "testedi.nhn.no": Environment.TEST,
-    "samsvar.nhn.no": Environment.TEST,
-}
 
 
 class Revocation(StrEnum):
@@ -111,6 +105,7 @@ class TenantSettings:
     decrypt_with: tuple[str, ...] = ()  # keys that open what partners encrypt for us; old ones stay beside (P27)
     types_elsewhere: tuple[str, ...] = ()
     listen_only: bool = False
+    mail: MailSettings | None = None  # its own EDI address and mailbox; None: the common [mail]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,19 +301,10 @@ def _check(settings: Settings) -> None:
             raise SettingsError("decrypt_with names no key", where=f"tenant {tenant.name}", cure="add [keys.NAME]")
     _check_words(settings)
     _check_numbers(settings)
-    if settings.mail is not None:
-        _check_mail(settings.mail, settings.environment)
+    own = {tenant.name: tenant.mail for tenant in settings.tenant}
+    check_mail(settings.mail, own, settings.environment.value)
     if settings.receive is not None:
         check_receive(settings.receive)
-
-
-def _check_mail(mail: MailSettings, environment: Environment) -> None:
-    if (mail.imap is None) == (mail.pop3 is None):
-        cure = "keep one of [mail.imap] and [mail.pop3]"
-        raise SettingsError("mail comes in by imap or by pop3", where="mail", cure=cure)
-    domain = mail.address.rpartition("@")[2].lower()
-    if domain in MAIL_DOMAINS and MAIL_DOMAINS[domain] is not environment:
-        raise SettingsError("an EDI address of another environment", code="SETTINGS.MIX", where="mail.address")
 
 
 def _check_words(settings: Settings) -> None:
@@ -334,7 +320,7 @@ def _check_words(settings: Settings) -> None:
             forms = ("single", "single-child", "multi", "multi-child")
             chosen.append((f"tenant {tenant.name} helseid.form", tenant.helseid.form, forms))
     securities = ("tls", "starttls", "none")
-    chosen += [(f"{name}.security", server.security, securities) for name, server in mail_servers(settings.mail)]
+    chosen += [(f"{name}.security", server.security, securities) for name, server in _mail_servers(settings)]
     for where, value, allowed in chosen:
         if value not in allowed:
             words = " or ".join(f"'{word}'" for word in allowed)
@@ -346,7 +332,7 @@ def _check_words(settings: Settings) -> None:
 def _check_numbers(settings: Settings) -> None:
     names = ("worker", "edi20", "inbound", "mail", "ebms_http", "receive", "agreements")
     sections: list[tuple[str, Any]] = [(name, getattr(settings, name)) for name in names]
-    sections += mail_servers(settings.mail)
+    sections += [*_mail_servers(settings), *((f"tenant {t.name} mail", t.mail) for t in settings.tenant)]
     for name, section in sections:
         for field_ in fields(section) if section is not None else ():
             value = getattr(section, field_.name)
@@ -354,6 +340,14 @@ def _check_numbers(settings: Settings) -> None:
                 if (name, field_.name, value) == ("receive", "port", 0):
                     continue  # any free one
                 raise SettingsError("a number above zero is expected", where=f"{name}.{field_.name}")
+
+
+def _mail_servers(settings: Settings) -> list[tuple[str, MailServerSettings]]:
+    """Each mail server of the settings with its place, the tenants' own too."""
+    found = mail_servers(settings.mail)
+    for tenant in settings.tenant:
+        found += mail_servers(tenant.mail, f"tenant {tenant.name} mail")
+    return found
 
 
 def _addresses(settings: Settings) -> list[tuple[str, str]]:
@@ -365,7 +359,7 @@ def _addresses(settings: Settings) -> list[tuple[str, str]]:
         found.append(("register.base_url", settings.register.base_url))
     if settings.agreements.register_url is not None:
         found.append(("agreements.register_url", settings.agreements.register_url))
-    found += [(f"{name}.host", f"//{server.host}") for name, server in mail_servers(settings.mail)]
+    found += [(f"{name}.host", f"//{server.host}") for name, server in _mail_servers(settings)]
     return found
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 from adapter.errors import SettingsError
 
+# National mail domains (ebXML digest 1.4) by environment; others are not judged.
+MAIL_DOMAINS = {"edi.nhn.no": "production", "testedi.nhn.no": "test", "samsvar.nhn.no": "test"}
 HEALTH_PATH = "/health"  # of the receiving endpoint
 
 
@@ -144,10 +147,33 @@ def key_fault(pkcs12: str | None, passphrase: Secret, pkcs11: Pkcs11Settings | N
     return None
 
 
-def mail_servers(mail: MailSettings | None) -> list[tuple[str, MailServerSettings]]:
+def mail_servers(mail: MailSettings | None, place: str = "mail") -> list[tuple[str, MailServerSettings]]:
     """Each mail server of the settings with its place."""
     servers = [] if mail is None else [("smtp", mail.smtp), ("imap", mail.imap), ("pop3", mail.pop3)]
-    return [(f"mail.{name}", server) for name, server in servers if server is not None]
+    return [(f"{place}.{name}", server) for name, server in servers if server is not None]
+
+
+def check_mail(common: MailSettings | None, own: Mapping[str, MailSettings | None], environment: str) -> None:
+    """Raise SettingsError for mail that cannot work, or by which tenants would meet in one mailbox (P22, P23).
+
+    ``own`` is by the tenants' names. Two tenants may share all of their mail, or none of it.
+    """
+    named = [("mail", common), *((f"tenant {name} mail", mail) for name, mail in own.items())]
+    boxes: dict[object, MailSettings] = {}
+    for where, mail in named:
+        if mail is None:
+            continue
+        server = mail.imap or mail.pop3
+        if server is None or (mail.imap is not None and mail.pop3 is not None):
+            cure = "keep one of [mail.imap] and [mail.pop3]"
+            raise SettingsError("mail comes in by imap or by pop3", where=where, cure=cure)
+        if MAIL_DOMAINS.get(mail.address.rpartition("@")[2].lower(), environment) != environment:
+            raise SettingsError("an EDI address of another environment", code="SETTINGS.MIX", where=f"{where}.address")
+        box = (server.host.lower(), server.user, mail.imap.mailbox if mail.imap is not None else "INBOX")
+        for taken in (box, mail.address.lower()):
+            if boxes.setdefault(taken, mail) != mail:
+                cure = "give each its own, or let them share all mail settings"
+                raise SettingsError("two mail settings have one mailbox or address", where=where, cure=cure)
 
 
 def check_receive(receive: ReceiveSettings) -> None:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from adapter.config import Revocation, Settings, TenantSettings
 from adapter.errors import SettingsError
-from adapter.flow.parts import Parts
+from adapter.flow.cards import find_signer
+from adapter.flow.parts import MailRoad, Parts
 from adapter.model.wire import Clock, HttpReply, IdSource, Road
 from adapter.store.database import Store, open_store
 
 if TYPE_CHECKING:
+    from adapter.config_mail import MailSettings
+    from adapter.flow.agreements import AgreementPort
     from adapter.flow.consumers import Consumer
     from adapter.model.partner import AddressBook
     from adapter.transport.book import LiveBook
@@ -34,9 +37,10 @@ def wire(
     store = _open_store(settings, now, ids)
     keys = _KeyRing(settings)
     live = _book(settings, now, ids)
+    agreements = _agreements(settings, now, ids)
     if book is None:
         _refuse_mix(settings, live, store)
-    return Parts(
+    parts = Parts(
         settings=settings,
         store=store,
         now=now,
@@ -45,14 +49,20 @@ def wire(
         book=book or live,
         roads=roads if roads is not None else _roads(settings, now, ids),
         **_ebxml(settings),
-        signer=keys.find,
+        signer=lambda name: find_signer(parts, keys.find, name),
         roots=_roots(settings),
         revocation=_revocation(settings),
+        agreements=agreements,
         alarm=_alarm(settings),
         worker=f"worker-{ids()[:8]}",
         handover=handover,
-        problems=lambda: {**keys.problems(), **({"address book": live.problem.code} if live.problem else {})},
+        problems=lambda: {
+            **keys.problems(),
+            **({"address book": live.problem.code} if live.problem else {}),
+            **(agreements.problems() if agreements is not None else {}),
+        },
     )
+    return parts
 
 
 def _open_store(settings: Settings, now: Clock, ids: IdSource) -> Store:
@@ -96,13 +106,32 @@ class _LaterPost:
 
 
 def _ebxml(settings: Settings) -> dict[str, Any]:
-    http = {"ebxml_http": _LaterPost(settings)}
-    if settings.mail is None:
-        return http
+    return {"ebxml_http": _LaterPost(settings), "mails": _mails(settings)}
+
+
+def _mails(settings: Settings) -> tuple[MailRoad, ...]:
+    """One for each distinct setting that a tenant uses: the common mail, or a tenant's own (P23)."""
+    users: dict[int, tuple[MailSettings, list[TenantSettings]]] = {}
+    for tenant in settings.tenant:
+        mail = tenant.mail or settings.mail
+        if mail is not None:
+            same = next((key for key, (known, _) in users.items() if known == mail), len(users))
+            users.setdefault(same, (mail, []))[1].append(tenant)
+    if not users:
+        return ()
     from adapter.transport.mailbox import open_mailbox
     from adapter.transport.smtp import open_sender
 
-    return {**http, "mail_out": open_sender(settings), "mailbox": open_mailbox(settings)}
+    return tuple(
+        MailRoad(
+            name="" if mail == settings.mail else tenants[0].name,
+            tenants=frozenset(tenant.name for tenant in tenants),
+            settings=mail,
+            sender=open_sender(settings, mail),
+            mailbox=open_mailbox(settings, mail),
+        )
+        for mail, tenants in users.values()
+    )
 
 
 class _KeyRing:
@@ -157,6 +186,25 @@ def _book(settings: Settings, now: Clock, ids: IdSource) -> LiveBook:
         cache_s=register.cache_h * 3600,
         refresh=refresh,
     )
+
+
+def _agreements(settings: Settings, now: Clock, ids: IdSource) -> AgreementPort | None:
+    """CPAs of a folder and of the register's service; None without either."""
+    own = settings.agreements
+    if own.directory is None and own.register_url is None:
+        return None
+    from adapter.flow.agreements import Agreements
+    from adapter.flow.register_agreements import RegisterAgreements, folder_of
+    from adapter.transport.cpa_register import CpaRegister
+
+    directory = settings.path(own.directory) if own.directory is not None else None
+    registers = {}
+    for tenant in settings.tenant if own.register_url is not None else ():
+        if tenant.helseid is not None:
+            service = CpaRegister(own.register_url or "", _tokens(settings, tenant, now, ids, own.register_scope))
+            folder = folder_of(directory, tenant.name)
+            registers[tenant.name] = RegisterAgreements(service, clock=now, cache_h=own.refresh_h, folder=folder)
+    return Agreements(directory, clock=now, refresh_h=own.refresh_h, registers=registers)
 
 
 def _roads(settings: Settings, now: Clock, ids: IdSource) -> dict[str, Road]:

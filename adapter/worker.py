@@ -19,7 +19,7 @@ from adapter.config import TenantSettings
 from adapter.errors import AdapterError
 from adapter.flow import consumers, dispatch, fetch, inbound, receipts, watch
 from adapter.flow.alarms import all_clear, raise_alarm
-from adapter.flow.parts import Parts
+from adapter.flow.parts import MailRoad, Parts
 
 STOP_WITHIN_S = 9.5
 BROKEN_OFF_WITHIN_S = 1.0  # a call whose connection was closed under it
@@ -30,11 +30,11 @@ def poll_tenant(parts: Parts, tenant: TenantSettings) -> int:
     return fetch.poll(parts, tenant, partial(inbound.receive, parts))
 
 
-def poll_mailbox(parts: Parts) -> int:
+def poll_mailbox(parts: Parts, road: MailRoad) -> int:
     """Take in what came by mail."""
     from adapter.flow import ebxml_mail  # loads cryptography; EDI 2.0 alone need not
 
-    return ebxml_mail.poll_mailbox(parts)
+    return ebxml_mail.poll_mailbox(parts, road)
 
 
 def jobs(parts: Parts) -> dict[str, tuple[float, Callable[[], object]]]:
@@ -47,8 +47,9 @@ def jobs(parts: Parts) -> dict[str, tuple[float, Callable[[], object]]]:
         "overdue": (every.overdue_every_s, lambda: watch.find_overdue(parts)),
         "housekeeping": (every.housekeeping_every_s, lambda: keep_house(parts)),
     }
-    if parts.mailbox is not None:
-        found["mailbox"] = (every.poll_every_s, lambda: poll_mailbox(parts))
+    for road in parts.mails:  # each for itself: one that hangs does not hold the others
+        name = f"mailbox:{road.name}" if road.name else "mailbox"
+        found[name] = (every.poll_every_s, partial(poll_mailbox, parts, road))
     if parts.handover is not None or parts.settings.inbound.handover == consumers.FOLDER:
         found["handover"] = (every.dispatch_every_s, lambda: consumers.hand_over(parts))
     for tenant in parts.settings.tenant:
@@ -94,7 +95,8 @@ def run_once(parts: Parts) -> dict[str, object]:
     """One round of everything, in the order that lets a message travel furthest; gives the count of each job."""
     found = jobs(parts)
     first = [name for name in found if name.startswith("poll:")]
-    order = ["mailbox", "resume", *first, "handover", "dispatch", "status", "overdue", "housekeeping"]
+    boxes = [name for name in found if name.partition(":")[0] == "mailbox"]
+    order = [*boxes, "resume", *first, "handover", "dispatch", "status", "overdue", "housekeeping"]
     return {name: run_job(parts, name, found[name][1]) for name in order if name in found}
 
 
@@ -154,6 +156,9 @@ class Service:
         if ender.is_alive():
             for road in self._parts.roads.values():
                 road.close()
+            for mail in self._parts.mails:
+                mail.sender.close()
+                mail.mailbox.close()
             ender.join(BROKEN_OFF_WITHIN_S)
             self._give_up()
         ended = not ender.is_alive()

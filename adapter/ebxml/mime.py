@@ -146,10 +146,10 @@ def _unpack(head: Head, data: bytes, body: int, road: Road, limits: MimeLimits) 
     if boundary is None:
         raise UnreadableError("a multipart names no boundary", code="MIME.BOUNDARY")
     parts, closed = _split(data, body, boundary, limits)
+    if head.content_type == "multipart/report":  # its words for people may be a multipart of their own
+        return Package(shape=Shape.MULTIPART, road=road, head=head, envelope=None, attachments=parts, closed=closed)
     if any((part.head.content_type or "").startswith("multipart/") for part in parts):
         raise UnreadableError("a multipart inside a multipart is not accepted", code="MIME.NESTING")
-    if head.content_type == "multipart/report":
-        return Package(shape=Shape.MULTIPART, road=road, head=head, envelope=None, attachments=parts, closed=closed)
     at, agrees = _soap_part(parts, head.parameters.get("start"))
     return Package(
         shape=Shape.MULTIPART,

@@ -44,6 +44,7 @@ class MailHead:
     date: datetime
     message_id: str
     mailer: str | None = None
+    more: tuple[tuple[str, str], ...] = ()  # further headers: name and value
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ def pack_mail(
     ]
     if mail.mailer:
         headers.append(("X-Mailer", _line(mail.mailer, "mailer")))
+    headers += [(name, _line(value, name)) for name, value in mail.more]
     if not attachments:
         headers += [
             ("Content-Type", "text/xml; charset=UTF-8"),

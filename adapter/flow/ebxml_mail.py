@@ -1,133 +1,344 @@
-"""The ebXML road by mail: poll the mailbox, give each message its signal by mail, and only then mark it as taken.
+"""The ebXML road by mail, in: poll the mailbox, store each mail, answer it, mark it, and after its grace delete it.
 
-A mail stays unmarked until its signal has left. After a crash, or while our mail server is away, it is read again, is a
-duplicate by then, and gets the stored signal. Signals go to the register's EDI address and nowhere else; a Fault is not
-sent by mail (P19). Bounces tell a person, and change nothing.
+1 take the lease   2 send the signals that are owed   3 list, and for each mail: fetch, store, receive, owe the signal,
+mark   4 delete what was answered long enough ago   Every write under the lease checks that it is still ours. A mail is
+the same by mailbox, UIDVALIDITY, UID and the digest of its bytes; its signal goes to the register's EDI address, and a
+Fault does so seldom, and never to automatic mail (P19).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import sqlalchemy as sa
+
+from adapter.config import TenantSettings
 from adapter.ebxml.decide import AnswerKind
-from adapter.ebxml.opening import open_message
-from adapter.ebxml.pack import Attachment, MailHead, Packed, pack_mail
-from adapter.errors import AdapterError, NotFoundError, RemoteRefusalError, SettingsError, UnsupportedError
-from adapter.flow.alarms import all_clear, raise_alarm
+from adapter.ebxml.opening import Opened, open_message
+from adapter.errors import AccessError, AdapterError, NotFoundError, StateError, TransportError, UnsupportedError
+from adapter.flow.alarms import all_clear, open_names, raise_alarm
+from adapter.flow.ebxml_back import Returned, read_returned, record_returned
 from adapter.flow.ebxml_in import EnvelopeAnswer, receive_mail
+from adapter.flow.ebxml_post import send_mail as send_mail
+from adapter.flow.ebxml_post import send_owed
 from adapter.flow.fetch import below_low_water
-from adapter.flow.parts import Parts
-from adapter.model.partner import RegisterEntry
-from adapter.store import envelopes, inbox
-from adapter.transport.mailbox import Mailbox, MailIdentity, MailItem
+from adapter.flow.parts import HOUR_US, MailRoad, Parts
+from adapter.model.delivery import Step
+from adapter.model.wire import EBXML_MAIL
+from adapter.store import envelopes, fence, inbox, journal, mails
+from adapter.store.statements import Row
+from adapter.transport.mailbox import MailIdentity, MailItem, digest_of
+from adapter.transport.smtp import MAIL_FULL
 
 PAGE = 100
 LEASE_S = 600.0  # longer than one mail can take: a call has its own total time-out
-SUBJECT = "ebXML"
+LEASE_KEPT_US = 60_000_000  # how old a lease may be before it is taken for longer
+ACCESS_PAUSE_S = 300.0  # a refused login is not tried again before: no retry storm, no locked account (P23)
+FAILURES_IN_A_ROW = 3
+STUMBLED_US = HOUR_US  # how long a mail is left that broke a round
+MOST_FAULTS = 20  # in an hour, all parties together
+MOST_FAULTS_EACH = 1
 
 
-def poll_mailbox(parts: Parts) -> int:
-    """Take in what is new in our mailbox; gives how many mails. One bad mail never stops the rest.
+@dataclass(slots=True)
+class Round:
+    """One look into one mailbox under its lease. ``parts`` are the road's tenants', with a store behind the fence."""
 
-    One worker at a time (a lease). Raises AdapterError when the mailbox itself cannot be read.
+    parts: Parts
+    road: MailRoad
+    held: fence.Lease
+    begun: int
+    kept_at: int
+    all_tenants: tuple[TenantSettings, ...]
+    sending: bool = True  # the mail server works, as far as this round knows
+    failures: int = 0
+
+    @property
+    def mailbox(self) -> str:
+        return self.road.mailbox.name
+
+    def goes_on(self) -> bool:
+        """False when the work is to end. Raises StateError LEASE.LOST when another worker has taken over."""
+        if self.parts.stopping.is_set() or below_low_water(self.parts):
+            return False
+        now = self.parts.store.now_us()
+        if now - self.kept_at >= LEASE_KEPT_US:
+            fence.keep(self.parts.store, self.held, lasts_s=LEASE_S)
+            self.kept_at = now
+        return True
+
+
+def poll_mailbox(parts: Parts, road: MailRoad | None = None) -> int:
+    """Take in what is new in our mailboxes, or in one; gives how many mails. One bad mail never stops the rest.
+
+    Raises AdapterError when a mailbox itself cannot be read; the others are read all the same.
     """
-    mailbox = parts.mailbox
-    if mailbox is None or parts.stopping.is_set() or below_low_water(parts) or not _lease(parts):
-        return 0
-    taken = 0
-    try:
-        for item in mailbox.list(PAGE, lambda identity: _known(parts, identity)):
-            if parts.stopping.is_set() or below_low_water(parts) or not _lease(parts):
-                break
-            taken += _take(parts, mailbox, item)
-    finally:
-        with parts.store.transaction() as db:
-            inbox.drop_lease(db, "mailbox", parts.worker, now=parts.store.now_us())
+    taken, broken = 0, None
+    for one in parts.mails if road is None else (road,):
+        try:
+            taken += _poll(parts, one)
+        except AdapterError as error:
+            broken = error
+    if broken is not None:
+        raise broken
     return taken
 
 
-def _lease(parts: Parts) -> bool:
-    now = parts.store.now_us()
-    with parts.store.transaction() as db:
-        until = now + round(LEASE_S * 1e6)
-        return inbox.take_lease(db, "mailbox", parts.worker, now=now, until=until) is not None
+def _poll(parts: Parts, road: MailRoad) -> int:
+    if parts.stopping.is_set() or below_low_water(parts):
+        return 0
+    with mailbox_round(parts, road) as look:
+        return take_in(look) if look is not None else 0
+    return 0  # another worker has taken over
 
 
-def _name(identity: MailIdentity) -> str:
-    return f"mail {identity.remote_id}"
+@contextmanager
+def mailbox_round(parts: Parts, road: MailRoad) -> Iterator[Round | None]:
+    """The lease on a mailbox for one round, None while another worker, or another thread of this one, has it.
 
-
-def _known(parts: Parts, identity: MailIdentity) -> bool:
-    with parts.store.reading() as db:
-        return envelopes.was_read(db, _name(identity))
-
-
-def _take(parts: Parts, mailbox: Mailbox, item: MailItem) -> int:
-    incident = f"mail:{item.identity.uidvalidity}:{item.identity.uid}"
+    Losing it ends the round and is no error. A refused login keeps it, so that nobody tries again at once.
+    """
+    holder = f"{parts.worker}:{parts.new_id()}"
+    held = fence.take(parts.store, f"mailbox:{road.mailbox.name}", holder, lasts_s=LEASE_S)
+    if held is None:
+        yield None
+        return
+    tenants = tuple(tenant for tenant in parts.settings.tenant if tenant.name in road.tenants)
+    ours = replace(parts.settings, tenant=tenants)  # nothing that comes here is another tenant's (P23)
+    fenced = replace(parts, store=fence.FencedStore(parts.store, held), settings=ours)
+    now, refused = parts.store.now_us(), False
     try:
-        raw = mailbox.fetch(item)
-    except NotFoundError:
-        return 0  # another one has taken it away
+        yield Round(parts=fenced, road=road, held=held, begun=now, kept_at=now, all_tenants=parts.settings.tenant)
+    except AccessError:
+        refused = True
+        raise
+    except StateError as error:
+        if error.code != fence.LOST:
+            raise
+        parts.log.warning("mailbox left to another worker", extra={"code": error.code})
+    finally:
+        fence.leave(parts.store, held, closed_s=ACCESS_PAUSE_S if refused else 0.0)
+
+
+def take_in(look: Round) -> int:
+    """All that is new in the mailbox, what is owed before and after each, and what is past its grace."""
+    _answer(look)
+    taken = 0
+    passed = _left(look)
+    seen: set[str] = set()
+    with look.parts.store.reading() as db:
+        known = mails.known_names(db, look.mailbox)
+    while True:
+        items = look.road.mailbox.list(PAGE, lambda one: one.remote_id in known or one.remote_id in passed)
+        for item in items:
+            if not look.goes_on():
+                return taken
+            passed.add(item.identity.remote_id)
+            if _take(look, item):
+                taken += 1
+            else:
+                seen.add(item.identity.remote_id)
+            _answer(look)
+        if len(items) < PAGE:
+            break
+    look.road.memory.looked_at = look.begun
+    _clear_gone(look, seen)
+    return taken
+
+
+def _left(look: Round) -> set[str]:
+    """Mails on which this process broke down lately: the others come first, and these again after a while."""
+    stumbled = look.road.memory.stumbled
+    for name in [name for name, until in stumbled.items() if until <= look.begun]:
+        del stumbled[name]
+    return set(stumbled)
+
+
+def _answer(look: Round) -> None:
+    if look.sending:
+        look.sending = send_owed(look.parts, look.road)
+
+
+def _clear_gone(look: Round, seen: set[str]) -> None:
+    """The all-clear for mails that waited in the mailbox and are there no more."""
+    ours = f"unread mail:{look.mailbox}:"
+    left = look.road.memory.stumbled
+    for incident in sorted(open_names(look.parts)):
+        name = incident.removeprefix(ours)
+        if incident.startswith(ours) and name not in seen and name not in left:
+            all_clear(look.parts, incident)
+
+
+def _take(look: Round, item: MailItem) -> bool:
+    """Take in one mail; False when it stays in the mailbox as it was."""
+    name = item.identity.remote_id
+    incident = f"unread mail:{look.mailbox}:{name}"
+    look.road.memory.stumbled[name] = look.begun + STUMBLED_US  # unless this ends in one of our own errors
+    try:
+        raw = look.road.mailbox.fetch(item)
+        look.failures = 0
+        taken = _receive(look, item, raw)
+    except NotFoundError as error:
+        if error.code != "MAIL.GONE":
+            return _waits(look, incident, name, error)
+        taken = False  # another one has taken it away
     except UnsupportedError as error:
-        raise_alarm(parts, incident, f"a mail in the mailbox cannot be read: {error.code}")
-        return 0
-    try:
-        answer = receive_mail(parts, raw, _name(item.identity))
-        _tell(parts, raw, answer, incident)
+        return _waits(look, incident, name, error)
     except AdapterError as error:  # ours or the world's fault: it stays in the mailbox and is read again
-        raise_alarm(parts, incident, f"a received mail waits: {error.code}")
-        return 0
-    with parts.store.transaction() as db:
-        envelopes.add_read(db, _name(item.identity), answer.message_id or "", at=parts.store.now_us())
-    mailbox.mark(item)
-    return 1
+        if error.code == fence.LOST or isinstance(error, AccessError):
+            look.road.memory.stumbled.pop(name, None)
+            raise
+        if isinstance(error, TransportError):
+            look.failures += 1
+            if look.failures >= FAILURES_IN_A_ROW:
+                look.road.memory.stumbled.pop(name, None)
+                raise
+        return _waits(look, incident, name, error)
+    look.road.memory.stumbled.pop(name, None)
+    return taken
 
 
-def _tell(parts: Parts, raw: bytes, answer: EnvelopeAnswer, incident: str) -> None:
-    """Send the signal; what can go nowhere is an alarm."""
-    opened = open_message(raw)
-    if opened.package is not None and opened.package.is_report:
-        raise_alarm(parts, incident, "a mail came back: see the mailbox (P19)")
-        return
-    if answer.kind is AnswerKind.SOAP_FAULT:
-        raise_alarm(parts, incident, "a mail is no ebXML message; nothing was answered (P19)")
-        return
-    if not answer.body:
-        return
-    partner = parts.entry(opened.envelope.sender.her_id)
-    try:
-        send_mail(parts, partner, answer.body, [], envelope_id=None)
-    except (RemoteRefusalError, SettingsError) as error:  # it would be refused every time
-        raise_alarm(parts, incident, f"a signal cannot be sent: {error.code}")
-        return
-    all_clear(parts, incident)
+def _waits(look: Round, incident: str, name: str, error: AdapterError) -> bool:
+    look.road.memory.stumbled.pop(name, None)
+    raise_alarm(look.parts, incident, f"a mail in the mailbox waits: {error.code}")
+    return False
 
 
-def send_mail(
-    parts: Parts,
-    partner: RegisterEntry | None,
-    envelope: bytes,
-    attachments: list[Attachment],
-    *,
-    envelope_id: str | None,
-) -> None:
-    """One mail to the partner's registered EDI address. Raises as ``MailSender.send`` does, and SettingsError."""
-    mail = parts.settings.mail
-    if mail is None or parts.mail_out is None:
-        raise SettingsError("there is no mail road", code="EBXML.ROAD", where="mail", cure="add [mail]")
-    if partner is None or partner.edi_address is None:
-        raise SettingsError("the register has no EDI address for the partner", code="EBXML.ADDRESS")
-    packed = _wrap(parts, mail.address, partner.edi_address, envelope, attachments)
-    parts.mail_out.send(mail.address, partner.edi_address, packed.mail(), envelope_id=envelope_id)
-
-
-def _wrap(parts: Parts, sender: str, receiver: str, envelope: bytes, attachments: list[Attachment]) -> Packed:
-    """Message-ID, boundary and the envelope's Content-ID are new each time; nothing signed is."""
-    domain = sender.rpartition("@")[2]
-    head = MailHead(
-        sender=sender,
-        receiver=receiver,
-        subject=SUBJECT,
-        date=parts.now(),
-        message_id=f"{parts.new_id()}@{domain}",
+def _receive(look: Round, item: MailItem, raw: bytes) -> bool:
+    """Store, open, answer and mark one mail whose bytes are here."""
+    digest = digest_of(raw)
+    identity = item.identity
+    taken = mails.TakenMail(
+        name=identity.remote_id, mailbox=look.mailbox, message_id="", sha256=digest, size_bytes=len(raw)
     )
-    start = f"envelope-{parts.new_id()}@adapter"
-    return pack_mail(envelope, attachments, head, boundary=f"part-{parts.new_id()}", content_id=start)
+    if not _renumbered(look, taken, identity):
+        opened = open_message(raw)
+        _record(look, taken, opened, raw)
+    _mark(look, item)
+    all_clear(look.parts, f"unread mail:{look.mailbox}:{identity.remote_id}")
+    return True
+
+
+def _renumbered(look: Round, taken: mails.TakenMail, identity: MailIdentity) -> bool:
+    """True for a mail that was taken under an earlier numbering of the mailbox: it only has a new name."""
+    with look.parts.store.transaction() as db:
+        for row in mails.same_content(db, taken.mailbox, taken.sha256):
+            if row["name"].split(" ")[0] != str(identity.uidvalidity) and row["deleted_at"] is None:
+                mails.rename(db, row["name"], taken.name)
+                return True
+    return False
+
+
+def _record(look: Round, taken: mails.TakenMail, opened: Opened, raw: bytes) -> None:
+    """Keep the mail, and in the transaction that calls it taken say what it is owed."""
+    parts, now = look.parts, look.parts.store.now_us()
+    kept = f"mail {taken.sha256} {taken.mailbox}"
+    returned = read_returned(opened, raw)
+    if returned is not None:
+        if not _keep(look, taken, raw, kept, returned):
+            raise_alarm(parts, f"mail:{taken.name}", "a mail came back and names nothing of ours (P19)")
+        return
+    stranger = _stranger(look, opened)
+    if stranger is not None:
+        _set_aside(look, taken, raw, kept, stranger)
+        return
+    answer = receive_mail(parts, raw, kept)
+    with parts.store.transaction() as db:
+        found = envelopes.kept_as(db, f"kept {kept}")
+        assert found is not None
+        owed = _owed(look, db, replace(taken, message_id=found[0]), opened, answer)
+        mails.add_mail(db, owed, at=now)
+    if answer.kind is AnswerKind.SOAP_FAULT and owed.due_at is None:
+        raise_alarm(parts, f"mail:{taken.name}", "a mail is no ebXML message; nothing was answered (P19)")
+
+
+def _owed(
+    look: Round, db: sa.Connection, taken: mails.TakenMail, opened: Opened, answer: EnvelopeAnswer
+) -> mails.TakenMail:
+    """The mail with the signal that it is to be answered by, if it is."""
+    receiver = opened.envelope.sender.her_id
+    if not answer.body or answer.message_id is None:
+        return taken
+    if answer.kind is AnswerKind.SOAP_FAULT and not _may_fault(look, db, opened, receiver):
+        return taken
+    if envelopes.find_signal(db, answer.message_id) is None:
+        journal.add_payload(db, answer.message_id, "signal", answer.body)
+    return replace(
+        taken,
+        signal_of=answer.message_id,
+        signal_to=receiver,
+        signal_kind=answer.kind.value,
+        due_at=look.parts.store.now_us(),
+    )
+
+
+def _may_fault(look: Round, db: sa.Connection, opened: Opened, receiver: int | None) -> bool:
+    """P19: to the register's address, seldom, and never to what a machine wrote by itself."""
+    entry = look.parts.entry(receiver)
+    if entry is None or entry.edi_address is None or opened.package is None or opened.package.is_automatic:
+        return False
+    since = look.parts.store.now_us() - HOUR_US
+    each = mails.faults_since(db, since, entry.her_id)
+    return each < MOST_FAULTS_EACH and mails.faults_since(db, since) < MOST_FAULTS
+
+
+def _keep(look: Round, taken: mails.TakenMail, raw: bytes, kept: str, returned: Returned) -> bool:
+    """Bytes, event and flag of a mail that came back, in one transaction; False when it names nothing of ours."""
+    parts = look.parts
+    with parts.store.transaction() as db:
+        message_id = _stored(look, db, raw, kept)
+        named = record_returned(db, parts, look.road, returned)
+        mails.add_mail(db, replace(taken, message_id=message_id), at=parts.store.now_us())
+    return named
+
+
+def _stored(look: Round, db: sa.Connection, raw: bytes, kept: str) -> str:
+    """The message that a mail is kept as, its bytes stored once."""
+    earlier = envelopes.kept_as(db, f"kept {kept}")
+    if earlier is not None:
+        return earlier[0]
+    message_id, at = look.parts.new_id(), look.parts.store.now_us()
+    tenant = look.parts.settings.tenant[0].name
+    envelopes.add_envelope(db, message_id=message_id, tenant=tenant, raw=raw, at=at)
+    envelopes.add_read(db, f"kept {kept}", message_id, at=at)
+    return message_id
+
+
+def _stranger(look: Round, opened: Opened) -> TenantSettings | None:
+    """The tenant whose message came to another one's mailbox; None for all that may be here."""
+    to = opened.envelope.receiver.her_id
+    others = [tenant for tenant in look.all_tenants if tenant.name not in look.road.tenants]
+    return next((tenant for tenant in others if to in tenant.her_ids), None)
+
+
+def _set_aside(look: Round, taken: mails.TakenMail, raw: bytes, kept: str, owner: TenantSettings) -> None:
+    """A message to another tenant: quarantined where it came, unanswered, until a person has looked (P18, P23).
+
+    The transport's receiver is not the message's, and what comes to one tenant's mailbox becomes nothing of another's.
+    """
+    parts, now = look.parts, look.parts.store.now_us()
+    ours = parts.settings.tenant[0]
+    with parts.store.transaction() as db:
+        message_id = _stored(look, db, raw, kept)
+        item: Row = {"id": parts.new_id(), "message_id": message_id, "tenant": ours.name, "party": ours.her_ids[0]}
+        if mails.add_mail(db, replace(taken, message_id=message_id), at=now):
+            seq = envelopes.place_of(db, message_id)
+            item |= {"seq": seq, "road": EBXML_MAIL, "remote_id": None, "put_away": True}
+            row = inbox.add_delivery(db, item, raw, at=now)
+            detail = {"reason": "another tenant's", "owner": owner.name}
+            journal.move(db, row, at=now, kind="quarantined", step=Step.QUARANTINED, detail=detail)
+            journal.flag(db, row, "spoof suspected", at=now, detail=detail)
+    raise_alarm(parts, f"attention:{item['id']}", "a message to another tenant came to this mailbox (P18)")
+
+
+def _mark(look: Round, item: MailItem) -> None:
+    """Tell the server, where it keeps marks. The store knows in any case, so a failure here stops nothing."""
+    full = f"mailbox full:{look.mailbox}"
+    try:
+        look.road.mailbox.mark(item)
+    except TransportError as error:
+        if error.code == MAIL_FULL:
+            raise_alarm(look.parts, full, "our mailbox is full: partners' mails are turned away")
+        look.parts.log.warning("not marked", extra={"code": error.code})

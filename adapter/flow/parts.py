@@ -21,6 +21,8 @@ from adapter.store.database import Store
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
+    from adapter.config_mail import MailSettings
+    from adapter.flow.agreements import AgreementPort
     from adapter.security.keys import Signer
     from adapter.security.revocation import RevocationPort
     from adapter.transport.mailbox import Mailbox
@@ -65,6 +67,30 @@ class FactsMemory:
             return self._found.pop(delivery_id, None)
 
 
+@dataclass(slots=True)
+class MailMemory:
+    """What this process knows of a mailbox. Times in UTC microseconds."""
+
+    looked_at: int = -(1 << 62)  # when the last look that saw everything began
+    stumbled: dict[str, int] = field(default_factory=dict)  # mails that broke a round: until when they are left
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailRoad:
+    """One mail account: our EDI address, the way out and the mailbox, and the tenants whose it is (P23)."""
+
+    name: str  # "" for the common one, else the first tenant's
+    tenants: frozenset[str]
+    settings: MailSettings
+    sender: MailSender
+    mailbox: Mailbox
+    memory: MailMemory = field(default_factory=MailMemory)
+
+    @property
+    def domain(self) -> str:
+        return self.settings.address.rpartition("@")[2]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Everything a journey needs. ``book``, ``signer`` and ``roots`` are asked each time: keys and entries roll."""
@@ -79,9 +105,9 @@ class Parts:
     signer: Callable[[str], Signer]
     roots: Callable[[], tuple[Certificate, ...]] = tuple
     ebxml_http: EbxmlPost | None = None  # the ebXML road: one client for all tenants
-    mail_out: MailSender | None = None
-    mailbox: Mailbox | None = None  # ours, for all tenants
+    mails: tuple[MailRoad, ...] = ()  # one for each distinct setting
     revocation: RevocationPort | None = None
+    agreements: AgreementPort | None = None  # CPAs; None: no partner has one
     alarm: AlarmSink = _silent
     worker: str = "worker"
     incidents: IncidentMemory = field(default_factory=IncidentMemory)
@@ -91,6 +117,16 @@ class Parts:
     handover: Callable[[Any], Any] | None = None  # a consumer in this process (P7)
     problems: Callable[[], Mapping[str, str]] = dict  # name -> code of what was renewed and cannot be used (P27)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("adapter.flow"))
+
+    @property
+    def mail_out(self) -> MailSender | None:
+        """The way out of the first mail there is."""
+        return self.mails[0].sender if self.mails else None
+
+    @property
+    def mailbox(self) -> Mailbox | None:
+        """The first mailbox there is."""
+        return self.mails[0].mailbox if self.mails else None
 
     def local_now(self) -> datetime:
         """Norwegian local time without zone, whole seconds: the form of GenDate (content: 8.3)."""
@@ -108,6 +144,10 @@ class Parts:
             if her_id in tenant.her_ids:
                 return tenant
         raise NotFoundError(f"HER-id {her_id} belongs to none of our tenants", cure="add it to her_ids of a [[tenant]]")
+
+    def mail_of(self, tenant: str) -> MailRoad | None:
+        """The tenant's mail: its own or the common one; None when it has none (P23)."""
+        return next((road for road in self.mails if tenant in road.tenants), None)
 
     def entry(self, her_id: int | None) -> RegisterEntry | None:
         """The register entry, None when it is not in the book."""

@@ -9,7 +9,13 @@ import sqlalchemy as sa
 from adapter.store.database import add_once
 from adapter.store.journal import add_event, add_payload
 from adapter.store.statements import Row, put, row_where
-from adapter.store.tables import delivery, message, payload, remote
+from adapter.store.tables import OUR_ENVELOPES, delivery, message, payload, remote
+
+# The conditions stand there as the indexes have them: SQLite goes by a partial index only then.
+_WHOSE = {
+    "out": sa.text(OUR_ENVELOPES.replace("direction", "delivery.direction").replace("road", "delivery.road", 1)),
+    "in": sa.text("delivery.direction = 'in' AND delivery.remote_id IS NOT NULL"),
+}
 
 
 def add_envelope(db: sa.Connection, *, message_id: str, tenant: str, raw: bytes, at: int) -> int:
@@ -25,7 +31,7 @@ def add_envelope(db: sa.Connection, *, message_id: str, tenant: str, raw: bytes,
 def _by_remote_id(direction: str, remote_id: str, roads: Sequence[str]) -> sa.Select[tuple[object, ...]]:
     query = sa.select(delivery, message.c.input_digest, message.c.sender)
     query = query.join(message, message.c.id == delivery.c.message_id).where(delivery.c.remote_id == remote_id)
-    return query.where(delivery.c.direction == direction, delivery.c.road.in_(roads)).order_by(delivery.c.seq)
+    return query.where(_WHOSE[direction], delivery.c.road.in_(roads)).order_by(delivery.c.seq)
 
 
 def find_received(db: sa.Connection, roads: Sequence[str], remote_id: str, party: int) -> Row | None:
@@ -41,7 +47,7 @@ def find_sent(db: sa.Connection, roads: Sequence[str], remote_id: str) -> Row | 
 
 
 def add_read(db: sa.Connection, name: str, message_id: str, *, at: int) -> None:
-    """What became of a mail of the mailbox, by its name there; the first word stands."""
+    """What a message from outside was kept as, by a name of its own; the first word stands."""
     add_once(db, remote, remote_id=name, message_id=message_id, at=at)
 
 
@@ -52,11 +58,15 @@ def kept_as(db: sa.Connection, name: str) -> tuple[str, int] | None:
     return (kept["id"], kept["seq"]) if kept is not None else None
 
 
+def place_of(db: sa.Connection, message_id: str) -> int:
+    """The message's place in the order; raises KeyError when there is no such message."""
+    found = row_where(db, message, id=message_id)
+    if found is None:
+        raise KeyError(message_id)
+    return int(found["seq"])
+
+
 def find_signal(db: sa.Connection, message_id: str) -> bytes | None:
     """The stored answer to a kept envelope, None when there is none yet."""
     found = row_where(db, payload, message_id=message_id, role="signal")
     return bytes(found["content"]) if found is not None and found["content"] is not None else None
-
-
-def was_read(db: sa.Connection, name: str) -> bool:
-    return row_where(db, remote, remote_id=name) is not None

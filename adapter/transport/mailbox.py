@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from adapter.config import Settings, read_secret
+from adapter.config_mail import MailSettings
 from adapter.errors import InputError, NotFoundError, SettingsError, UnsupportedError
 
 
@@ -80,9 +81,12 @@ class Mailbox(Protocol):
         """Log out, or break off a call that another thread is in. It can be used again."""
 
 
-def open_mailbox(settings: Settings) -> Mailbox:
-    """The mailbox that the settings describe; raises SettingsError without ``[mail.imap]`` or ``[mail.pop3]``."""
-    mail = settings.mail
+def open_mailbox(settings: Settings, own: MailSettings | None = None) -> Mailbox:
+    """The mailbox of a tenant's ``own`` mail settings, or of the common ones.
+
+    Raises SettingsError without ``[mail.imap]`` or ``[mail.pop3]``.
+    """
+    mail = own or settings.mail
     if mail is None:
         raise SettingsError("there is no mail road", where="mail", cure="add [mail] and [mail.imap]")
     server = mail.imap or mail.pop3

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from adapter.config import Settings, SmtpSettings, read_secret
+from adapter.config import Settings, read_secret
+from adapter.config_mail import MailSettings, SmtpSettings
 from adapter.errors import (
     AccessError,
     AdapterError,
@@ -34,15 +35,18 @@ _ENVELOPE_ID = re.compile(r"[!-*,-<>-~]{1,100}")  # xtext without its escapes (R
 _REPLY = re.compile(rb"([2-5][0-9]{2})(?:([ -])([^\r\n]*))?\r?\n")
 _ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}\b")
 _ACCESS = (530, 534, 535, 538)
+_OF_THE_MAIL = ("the sender", "the receiver", "the mail")
+MAIL_FULL = "MAIL.FULL"  # the code of a TransportError: the receiver's mailbox is full
+MAIL_LATER = "MAIL.LATER"  # the code of a TransportError: the server works, and does not take this mail now
 
 
-def open_sender(settings: Settings) -> MailSender:
-    """The sender that the settings describe; raises SettingsError without ``[mail.smtp]``."""
-    if settings.mail is None:
+def open_sender(settings: Settings, own: MailSettings | None = None) -> MailSender:
+    """The sender of a tenant's ``own`` mail settings, or of the common ones; raises SettingsError without either."""
+    mail = own or settings.mail
+    if mail is None:
         raise SettingsError("there is no mail road", where="mail", cure="add [mail] and [mail.smtp]")
-    smtp = settings.mail.smtp
-    ca_file = settings.path(smtp.ca_file) if smtp.ca_file is not None else None
-    return MailSender(smtp, password=read_secret(smtp.password, settings), ca_file=ca_file)
+    ca_file = settings.path(mail.smtp.ca_file) if mail.smtp.ca_file is not None else None
+    return MailSender(mail.smtp, password=read_secret(mail.smtp.password, settings), ca_file=ca_file)
 
 
 class MailSender:
@@ -62,9 +66,9 @@ class MailSender:
         """Send one mail with CRLF line ends; gives the server's words of acceptance (often its queue id).
 
         ``envelope_id`` comes back in a bounce as Original-Envelope-Id where the server knows DSN. Raises InputError for
-        what cannot be a mail, TransportError when nothing was accepted and a later attempt may succeed (4xx too),
-        RemoteRefusalError for 5xx, AccessError when we may not send at all, UnknownOutcomeError when the connection
-        broke after the final dot.
+        what cannot be a mail, TransportError when nothing was accepted and a later attempt may succeed (4xx and a full
+        mailbox too: MAIL.LATER, MAIL.FULL), RemoteRefusalError for 5xx, AccessError when we may
+        not send at all, UnknownOutcomeError when the connection broke after the final dot.
         """
         mail = _Mail(sender, receiver, message, envelope_id)
         mail.check(self._settings.mail_limit_bytes)
@@ -305,9 +309,19 @@ def _refusal(code: int, words: list[str], what: str) -> AdapterError:
     codes = f"{code} {enhanced[0]}" if enhanced else str(code)
     if code in _ACCESS or (code >= 500 and what == "the login"):
         return AccessError(f"the mail server refused the login ({codes})", status=code)
+    about_mail = what in _OF_THE_MAIL
+    if about_mail and _is_full(code, enhanced[0] if enhanced else "", what):
+        return TransportError(f"the receiver's mailbox is full ({codes})", code=MAIL_FULL)
     if code >= 500 and what not in ("the connection", "the greeting", "STARTTLS"):
         return RemoteRefusalError(f"the mail server refused {what} ({codes})", status=code)
-    return TransportError(f"the mail server did not take {what} ({codes})")
+    return TransportError(f"the mail server did not take {what} ({codes})", code=MAIL_LATER if about_mail else None)
+
+
+def _is_full(code: int, enhanced: str, what: str) -> bool:
+    """True for a full mailbox, which its owner can empty: 552 too, unless it speaks of the mail's size (RFC 3463)."""
+    if enhanced:
+        return enhanced[1:] in (".2.2", ".3.1")
+    return code == 452 or (code == 552 and what == "the receiver")
 
 
 def _printable(text: bytes) -> str:

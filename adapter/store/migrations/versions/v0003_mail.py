@@ -24,9 +24,7 @@ def upgrade() -> None:
         sa.Column("deleted_at", sa.BigInteger()),
     )
     envelopes = sa.text("direction = 'out' AND road IN ('ebxml-http', 'ebxml-mail')")
-    op.create_index(
-        "delivery_envelope", "delivery", ["remote_id"], sqlite_where=envelopes, postgresql_where=envelopes
-    )
+    op.create_index("delivery_envelope", "delivery", ["remote_id"], sqlite_where=envelopes, postgresql_where=envelopes)
     _index_where("mail_owed", ["mailbox", "due_at"], "due_at IS NOT NULL")
     _index_where("mail_there", ["mailbox", "answered_at"], "deleted_at IS NULL")
     op.create_index("mail_content", "mail", ["sha256", "mailbox"])
