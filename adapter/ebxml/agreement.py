@@ -21,6 +21,13 @@ class Endpoint:
     uri: str
     use: str = "allPurpose"
 
+    @property
+    def mail_address(self) -> str | None:
+        """The address in a ``mailto:`` (agreements write ``mailto://`` too); None for anything else."""
+        scheme, _, rest = self.uri.partition(":")
+        address = rest.removeprefix("//").partition("?")[0].strip()
+        return address if scheme.strip().lower() == "mailto" and "@" in address else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
@@ -47,6 +54,10 @@ class Channel:
     @property
     def by_mail(self) -> bool:
         return (self.protocol or "").upper() == "SMTP"
+
+    @property
+    def by_http(self) -> bool:
+        return (self.protocol or "").upper() in ("HTTP", "HTTPS")
 
     def endpoint(self, use: str = "request") -> Endpoint | None:
         """The endpoint for ``request``, ``response`` or ``error``, else the one for all purposes, else the first."""
@@ -177,8 +188,9 @@ class Agreement:
         action: str,
         from_role: str | None = None,
         to_role: str | None = None,
+        by_mail: bool | None = None,
     ) -> Route:
-        """The agreed way of a business message (7.3 a).
+        """The agreed way of a business message (7.3 a); ``by_mail`` prefers channels of that road where there are any.
 
         Raises NotFoundError: CPA.SENDER, CPA.RECEIVER, CPA.PROCESS, CPA.CHANNEL.
         """
@@ -188,7 +200,7 @@ class Agreement:
         if sending is None or taking is None:
             raise NotFoundError("role, service and action are not agreed", code="CPA.PROCESS")
         (from_facts, sent), (to_facts, taken) = sending, taking
-        sender_channel, receiver_channel = _matching(one, sent, other, taken)
+        sender_channel, receiver_channel = _matching(one, sent, other, taken, by_mail)
         return Route(
             sender=one,
             receiver=other,
@@ -227,10 +239,12 @@ class Agreement:
         return one, other
 
 
-def _matching(one: PartyFacts, sent: Action, other: PartyFacts, taken: Action) -> tuple[Channel, Channel]:
+def _matching(
+    one: PartyFacts, sent: Action, other: PartyFacts, taken: Action, by_mail: bool | None
+) -> tuple[Channel, Channel]:
     """The first pair of channels with one protocol; else the first of each."""
-    mine = [one.channels[name] for name in sent.channels if name in one.channels]
-    theirs = [other.channels[name] for name in taken.channels if name in other.channels]
+    mine = _preferred([one.channels[name] for name in sent.channels if name in one.channels], by_mail)
+    theirs = _preferred([other.channels[name] for name in taken.channels if name in other.channels], by_mail)
     for left in mine:
         for right in theirs:
             if (left.protocol or "").upper() == (right.protocol or "").upper():
@@ -238,3 +252,7 @@ def _matching(one: PartyFacts, sent: Action, other: PartyFacts, taken: Action) -
     if not mine or not theirs:
         raise NotFoundError("the agreement names no channel for the action", code="CPA.CHANNEL")
     return mine[0], theirs[0]
+
+
+def _preferred(channels: list[Channel], by_mail: bool | None) -> list[Channel]:
+    return channels if by_mail is None else sorted(channels, key=lambda one: one.by_mail is not by_mail)

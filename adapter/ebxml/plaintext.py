@@ -5,6 +5,7 @@ NAV sends raw or gzip, HITS 1172 describes a MIME part; both are read, at most t
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from dataclasses import dataclass
 
@@ -70,11 +71,17 @@ def _entity(data: bytes, limits: MimeLimits, hits: list[Hit]) -> bytes:
     return Part(head, memoryview(data)[body:]).content(limits)
 
 
-def build_plaintext(document: bytes, *, form: str, content_id: str = "document") -> bytes:
-    """The octets to encrypt: ``raw`` as they are, ``mime`` as a part with its own head (per partner; NAV takes raw)."""
+def build_plaintext(document: bytes, *, form: str, content_id: str = "document", compressed: bool = False) -> bytes:
+    """The octets to encrypt: ``raw`` as they are, ``mime`` as a part with its own head (per partner; NAV takes raw).
+
+    ``compressed``: by gzip first, only where the process or the agreement says so (HITS 1171 chapter 6).
+    """
+    kind, encoding = ("application/x-gzip", "binary") if compressed else ("application/xml", "8bit")
+    if compressed:
+        document = gzip.compress(document, mtime=0)
     if form == "raw":
         return document
-    head = f"Content-Id: <{content_id}>\r\nContent-Type: application/xml\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+    head = f"Content-Id: <{content_id}>\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
     return head.encode("ascii") + document
 
 

@@ -187,6 +187,11 @@ OWN_ROWS: tuple[tuple[str, ...], ...] = (
     ("EB29", "", "an error report has no ErrorList", f"{_R} 4.2", "error", "X"),
     ("EB30", "", "a PartyId has no type", f"{_R} 6.2.1", "warning", "T"),
     ("EB31", "", "automatic mail: it gets no SOAP Fault", "RFC 3834", "info", "T"),
+    ("EB40", "", "the signing certificate has been revoked", "ebXML practice 8.2; house practice P17", "error", _SEC),
+    ("EB41", "", "the signing certificate leads to no root of ours", "house practice P17, P20", "warning", "T"),
+    ("EB42", "", "revocation of the signing certificate could not be checked", "house practice P17", "warning", "T"),
+    ("EB43", "", "Service or roles are written otherwise than in the agreement", "ebXML practice 7.3", "warning", "T"),
+    ("EB44", "", "the time stamp is farther from ours than clocks may be apart", "house practice", "warning", "T"),
     ("EB27", "", "Service, Action and roles are not those of the national table", "HISD 1209:2018", "warning", "T"),
 )
 # fmt: on

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +12,7 @@ from adapter.flow.alarms import all_clear, open_names, raise_alarm
 from adapter.flow.parts import Parts
 from adapter.model.delivery import Leg, RetryPolicy, Step, decide_retry
 from adapter.model.receipt import ReceiptStatus
+from adapter.model.resend import ResendPlan, read_plan
 from adapter.model.wire import EBXML_MAIL, EBXML_ROADS, Parcel, ReceiptParcel, Road, Sent
 from adapter.store import journal, outbox, queries
 from adapter.store.database import from_us, to_us
@@ -20,7 +20,6 @@ from adapter.store.statements import Row
 
 CLAIM_S = 120.0  # longer than any call's total time-out
 ACCESS_PAUSE_S = 300.0
-RESEND_WAIT = timedelta(hours=12)  # ebXML without an agreement: five resends, twelve hours apart (HITS 1171 5.2)
 DAMAGED = ("STORE.GONE", "STORE.CORRUPT")
 
 
@@ -214,14 +213,17 @@ def _record_one(parts: Parts, db: sa.Connection, row: Row, error: AdapterError, 
     if error.again is Again.AFTER_PROOF:
         _record_unknown(parts, db, row, now, reason=error.code)
         return
-    policy = RetryPolicy(unknown_wait_s=parts.settings.worker.unknown_wait_s)
+    policy = RetryPolicy(unknown_wait_s=parts.settings.worker.unknown_wait_s, give_up_after_s=_patience_s(row))
     queued_at = from_us(row["queued_at"])
     assert queued_at is not None
     following = decide_retry(
         error, attempts=row["attempts"], queued_at=queued_at, now=parts.now(), policy=policy, jitter=parts.random()
     )
     if following.leg is Leg.QUEUED and following.due_at is not None:
-        _back(db, row, now, to_us(following.due_at), kind="retry later", detail=detail, **free)
+        due_at = to_us(following.due_at)
+        if row["road"] in EBXML_ROADS and row["resends"]:
+            due_at = min(due_at, max(plan_of(row).until, now))
+        _back(db, row, now, due_at, kind="retry later", detail=detail, **free)
         return
     if following.leg is Leg.ABANDONED:  # the table has no way from sending to abandoned: nothing was sent
         row = {**row, "leg": _back(db, row, now, None, kind="retry later", detail=detail, **free).value}
@@ -239,18 +241,33 @@ def _back(db: sa.Connection, row: Row, now: int, due_at: int | None, *, kind: st
 
 
 def _record_unknown(parts: Parts, db: sa.Connection, row: Row, now: int, *, reason: str) -> None:
-    wait = timedelta(seconds=parts.settings.worker.unknown_wait_s)
+    wait_s = parts.settings.worker.unknown_wait_s
+    spent = False
+    due: int | None
     if row["road"] in EBXML_ROADS:  # the same envelope is safe to send again: there the plan of resends holds
-        spent = False
-        wait = RESEND_WAIT if row["resends"] or row["road"] == EBXML_MAIL else wait
+        due = plan_of(row).due_at(row["resends"], now, soon_s=None if row["road"] == EBXML_MAIL else wait_s)
     else:
         spent = row["resends"] >= 1
-    due = None if spent else now + round(wait.total_seconds() * 1e6)
+        due = None if spent else now + round(wait_s * 1e6)
     detail = {"code": reason, "resends": row["resends"]}
     columns: dict[str, Any] = {"due_at": due, "lease_by": None, "lease_until": None}
     journal.move(db, row, at=now, kind="unknown", leg=Leg.UNKNOWN, detail=detail, **columns)
     if spent:
         journal.flag(db, row, "unknown outcome", at=now, detail=detail)
+
+
+def plan_of(row: Row) -> ResendPlan:
+    """The plan of resends of an ebXML row; the framework's own for one without."""
+    return read_plan(row["overrides"], begun_at=row["queued_at"])
+
+
+def _patience_s(row: Row) -> float:
+    """How long a row that cannot be sent is tried: as long as its plan lasts, where it has one."""
+    usual = RetryPolicy().give_up_after_s
+    if row["road"] not in EBXML_ROADS or row["remote_id"] is None:
+        return usual
+    lasts_us: int = plan_of(row).until - row["queued_at"]
+    return max(usual, lasts_us / 1e6)
 
 
 def _remote(error: AdapterError) -> dict[str, object]:

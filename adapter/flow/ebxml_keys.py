@@ -1,24 +1,33 @@
-"""Whose keys the ebXML road uses: ours from the settings, the partners' from the register (HIS 1037 5.5)."""
+"""Whose keys the ebXML road uses: ours from the settings, the partners' from agreement or register (HIS 1037 5.5)."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from adapter.config import TenantSettings
+from adapter.config import Revocation, TenantSettings
+from adapter.ebxml.cpa import route_of
 from adapter.ebxml.opening import Opened, SignatureOutcome
-from adapter.ebxml.read import read, signature_of
+from adapter.ebxml.read import read
 from adapter.ebxml.words import Envelope, Software
-from adapter.errors import EnvelopeSignatureError, SettingsError
+from adapter.errors import NotFoundError, SettingsError
+from adapter.flow.agreements import Held
+from adapter.flow.envelope import read_signature
 from adapter.flow.parts import Parts
 from adapter.flow.processes import agreement_of
 from adapter.model.partner import RegisterEntry
+from adapter.security.certificates import valid_at
 from adapter.security.cms import DecryptionKey
-from adapter.security.envelope_signature import judge_validity, verify_envelope
+from adapter.security.envelope_signature import judge_validity
 from adapter.security.keys import Signer
+from adapter.security.revocation import Standing
+from adapter.security.trust import standing_of
+
+REVOKED, NO_ROOT, UNCHECKED = "EB40", "EB41", "EB42"
 
 
 def software_of(parts: Parts) -> Software:
@@ -54,49 +63,105 @@ def decryption_keys(parts: Parts, tenant: TenantSettings) -> tuple[DecryptionKey
     return found
 
 
-def encryption_certificate(entry: RegisterEntry) -> x509.Certificate:
+def registered_certificate(entry: RegisterEntry) -> x509.Certificate:
     """The partner's registered encryption certificate; raises SettingsError when the address book has none."""
     if entry.encryption is None or entry.encryption.der is None:
         text = "the partner's encryption certificate is not in the address book"
         raise SettingsError(text, code="EBXML.CERTIFICATE", where=f"HER-id {entry.her_id}", cure="fetch the book anew")
-    return _certificate(entry.encryption.der, entry.her_id)
+    return load_certificate(entry.encryption.der, entry.her_id)
 
 
 @lru_cache(maxsize=256)
-def _certificate(der: bytes, her_id: int) -> x509.Certificate:
+def load_certificate(der: bytes, her_id: int) -> x509.Certificate:
+    """A partner's certificate from the address book or an agreement; raises SettingsError for an unreadable one."""
     try:
         return x509.load_der_x509_certificate(der)
     except ValueError:
-        text = "a certificate of the address book cannot be read"
-        raise SettingsError(text, code="EBXML.CERTIFICATE", where=f"HER-id {her_id}") from None
+        text = "a partner's certificate cannot be read"
+        cure = "fetch the address book anew, or get the agreement's file again"
+        raise SettingsError(text, code="EBXML.CERTIFICATE", where=f"HER-id {her_id}", cure=cure) from None
 
 
 def verify(parts: Parts, opened: Opened, partner: RegisterEntry | None) -> tuple[SignatureOutcome, Envelope | None]:
-    """The outcome of the envelope's signature against the partner's registered certificate, and the signed words.
+    """The outcome of the envelope's signature against the partner's own certificate, and the signed words.
 
-    The words are read from the octets that were signed, and are None unless the signature holds and is the partner's
-    (rules 44 and 79). A certificate outside its validity is a finding (rules 104, 105).
+    The certificate is the one that the agreement of that CPAId names for the sender, as long as it is valid; else the
+    registered one. The words are read from the octets that were signed, and are None unless the signature holds and is
+    the partner's (rules 44 and 79). A certificate outside its validity is a finding (rules 104, 105). Status
+    "unchecked": all is well, but revocation must be asked and could not be (P17); nothing may be believed or refused.
     """
-    if opened.root is None or signature_of(opened.root) is None:
-        return SignatureOutcome(status="absent"), None
-    signal = opened.envelope.receipt is not None or opened.envelope.report is not None
-    sha1 = agreement_of(partner).allow_sha1
-    try:
-        found = verify_envelope(opened.root, opened.parts(), allow_sha1=sha1, signal=signal)
-    except EnvelopeSignatureError as error:
-        status = "absent" if error.rule == "45" else "invalid"
-        outcome = SignatureOutcome(status=status, covered=error.covered, algorithms=error.algorithms, rule=error.rule)
+    outcome, found = read_signature(opened, allow_sha1=agreement_of(partner).allow_sha1)
+    if found is None:
         return outcome, None
-    rule = _stranger(found.certificate, partner)
-    late = judge_validity(found.certificate, parts.now())
-    outcome = SignatureOutcome(
-        status="valid" if rule is None else "invalid",
-        covered=found.covered,
-        algorithms=found.algorithms,
-        rule=rule,
-        warnings=(late,) if late is not None else (),
-    )
-    return outcome, read(found.root) if rule is None else None
+    words = read(found.root)
+    agreed = signing_certificate(parts, words)
+    rule = _other_than(found.certificate, agreed) if agreed is not None else _stranger(found.certificate, partner)
+    standing = _standing(parts, found.certificate) if rule is None else _Standing()
+    status = "unchecked" if standing.unchecked else "valid" if rule is None and standing.rule is None else "invalid"
+    warnings = (*outcome.warnings, *_late(parts, found.certificate, words), *standing.warnings)
+    outcome = replace(outcome, status=status, rule=rule or standing.rule, warnings=warnings)
+    return outcome, words if status == "valid" else None
+
+
+def signing_certificate(parts: Parts, words: Envelope) -> bytes | None:
+    """DER of the certificate that the message's agreement names for its sender; None without one that is valid now."""
+    her_id = words.sender.her_id
+    held = find_agreement(parts, words)
+    if held is None or her_id is None:
+        return None
+    try:
+        route = route_of(held.agreement, words)
+    except NotFoundError:
+        try:
+            route = held.agreement.signal_route(words.sender.ids, words.receiver.ids, words.action or "")
+        except NotFoundError:
+            return None
+    der = route.signing_certificate
+    return der if der is not None and valid_at(load_certificate(der, her_id), parts.now()) else None
+
+
+def find_agreement(parts: Parts, words: Envelope) -> Held | None:
+    """The agreement that a message names; None when nobody knows of one. It may have ended."""
+    if parts.agreements is None or not words.cpa_id:
+        return None
+    owner = next((tenant.name for tenant in parts.settings.tenant if words.receiver.her_id in tenant.her_ids), None)
+    try:
+        return parts.agreements.by_id(words.cpa_id, tenant=owner)
+    except NotFoundError:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    rule: str | None = None
+    warnings: tuple[str, ...] = ()
+    unchecked: bool = False
+
+
+def _standing(parts: Parts, certificate: x509.Certificate) -> _Standing:
+    """Revocation of the pinned certificate by the policy for documents (P17), asked below our roots only (P20)."""
+    policy, roots = parts.settings.trust.revocation, parts.roots()
+    if policy is Revocation.OFF or not roots:
+        return _Standing()
+    found = standing_of(certificate, roots, parts.revocation, parts.now())
+    if found is None:
+        return _Standing(warnings=(NO_ROOT,))
+    if found is Standing.REVOKED:
+        return _Standing(rule=REVOKED)
+    if found is Standing.GOOD:
+        return _Standing()
+    return _Standing(warnings=(UNCHECKED,), unchecked=policy is Revocation.REQUIRED)
+
+
+def _late(parts: Parts, certificate: x509.Certificate, words: Envelope) -> tuple[str, ...]:
+    """Rules 104 and 105, by the time of receipt and by the message's own."""
+    times = [parts.now()] if words.timestamp is None else [parts.now(), words.timestamp]
+    found = [judge_validity(certificate, when) for when in times]
+    return tuple(dict.fromkeys(rule for rule in found if rule is not None))
+
+
+def _other_than(certificate: x509.Certificate, agreed: bytes) -> str | None:
+    return None if certificate.public_bytes(Encoding.DER) == agreed else "44"
 
 
 def _stranger(certificate: x509.Certificate, partner: RegisterEntry | None) -> str | None:

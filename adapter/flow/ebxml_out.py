@@ -7,39 +7,39 @@ Without proof the row is *unknown* and the plan of resends holds: same MessageId
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import adapter.documents as documents
 import adapter.xmlio as xmlio
-from adapter.config import TenantSettings
 from adapter.ebxml.build import build
 from adapter.ebxml.check_outgoing import refuse_outgoing
 from adapter.ebxml.compose import payload_message
+from adapter.ebxml.names import Kind
 from adapter.ebxml.names import Road as Wire
 from adapter.ebxml.opening import open_http
 from adapter.ebxml.pack import Attachment, Packed, pack_http
 from adapter.ebxml.plaintext import build_plaintext
-from adapter.ebxml.words import cpa_id_without_agreement
-from adapter.errors import AccessError, AdapterError, SettingsError, TransportError, UnknownOutcomeError
-from adapter.flow.dispatch import record_failure
-from adapter.flow.ebxml_keys import company_signer, encryption_certificate, software_of
+from adapter.errors import AccessError, AdapterError, TransportError, UnknownOutcomeError
+from adapter.flow.dispatch import plan_of, record_failure
+from adapter.flow.ebxml_keys import company_signer, software_of
 from adapter.flow.ebxml_mail import send_mail
+from adapter.flow.ebxml_plan import NOT_IN_FORCE, abandon, is_over, plan_for, suspend, take_answer, watch_own_key
 from adapter.flow.ebxml_proof import judge_signal, record_signal
+from adapter.flow.ebxml_way import Way, find_address, find_way
 from adapter.flow.parts import Parts
 from adapter.flow.processes import agreement_of
 from adapter.identifiers import is_message_id
-from adapter.model.delivery import Leg
 from adapter.model.document import Facts
-from adapter.model.partner import Agreement, RegisterEntry
+from adapter.model.partner import RegisterEntry
 from adapter.model.process import Process, national
-from adapter.model.wire import EBXML_MAIL, HttpReply
+from adapter.model.wire import EBXML_MAIL
 from adapter.security import cms
 from adapter.security.envelope_signature import sign_envelope
+from adapter.security.keys import Signer
 from adapter.store import journal, outbox
+from adapter.store.database import from_us
 from adapter.store.statements import Row
-
-MOST_RESENDS = 5  # HITS 1171 5.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,46 +49,81 @@ class Sealed:
     message_id: str
     envelope: bytes
     attachment: Attachment
+    synchronous: bool = False  # agreed so: the answer is the response itself, and no Acknowledgment comes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Letter:
+    """A row with its message, and for an AppRec of ours the inbound row that it answers."""
+
+    row: Row
+    message: Row
+    answered: Row | None
+    partner: RegisterEntry
+
+    @property
+    def received(self) -> Mapping[str, str]:
+        """The envelope words of the message that is answered; empty for other messages, and for other roads."""
+        return (self.answered["overrides"] or {}).get("ebxml", {}) if self.answered is not None else {}
+
+    @property
+    def process(self) -> Process:
+        return _turned(self.received, self.row) if self.received else _process(self.message, self.row)
 
 
 def send_rows(parts: Parts, rows: list[Row]) -> None:
     """Send each claimed row of a message by itself: an envelope has one receiver."""
     for row in rows:
-        if row["resends"] > MOST_RESENDS:
-            _abandon(parts, row)
-            continue
         try:
-            _send(parts, row)
+            if is_over(row, parts.store.now_us()):
+                abandon(parts, row)
+            else:
+                _send(parts, row)
         except AccessError as error:  # the partner's endpoint, not our tenant's access: the row alone waits
             record_failure(parts, [row], TransportError(error.text, code=error.code))
         except AdapterError as error:
-            record_failure(parts, [row], error)
+            if error.code in NOT_IN_FORCE:
+                suspend(parts, row, error)
+            else:
+                record_failure(parts, [row], error)
 
 
 def _send(parts: Parts, row: Row) -> None:
     partner = parts.book().find(row["party"])
+    with parts.store.reading() as db:
+        message = outbox.find_message(db, row["message_id"])
+        assert message is not None
+        answered = outbox.find_delivery(db, message["answers"]) if message["answers"] is not None else None
+    letter = _Letter(row=row, message=message, answered=answered, partner=partner)
+    sealed = _stored(parts, row)
+    if sealed is None:
+        sealed, address = _seal(parts, letter)
+    else:
+        address = _address_now(parts, letter)
     if row["road"] == EBXML_MAIL:
-        _mail(parts, row, partner)
-        return
-    if parts.ebxml_http is None:
-        raise SettingsError("this road is not set up", code="EBXML.ROAD", where=row["road"])
-    url = agreement_of(partner).endpoint
-    if url is None:
-        text, cure = "the partner's agreement names no endpoint", "set endpoint in its _agreement"
-        raise SettingsError(text, code="EBXML.ENDPOINT", where=f"HER-id {row['party']}", cure=cure)
-    sealed = _stored(parts, row) or _seal(parts, row, partner)
-    packed = _wrap(parts, sealed)
-    reply = parts.ebxml_http.post(url, packed.headers, packed.pieces)
-    _take_reply(parts, {**row, "remote_id": sealed.message_id}, sealed, reply)
+        _mail(parts, row, replace(partner, edi_address=address), sealed)
+    else:
+        _post(parts, {**row, "remote_id": sealed.message_id}, address, sealed)
 
 
-def _mail(parts: Parts, row: Row, partner: RegisterEntry) -> None:
+def _mail(parts: Parts, row: Row, partner: RegisterEntry, sealed: Sealed) -> None:
     """By mail the receipt comes later, as a mail of its own; until then the row waits for proof."""
-    if parts.mail_out is None:
-        raise SettingsError("this road is not set up", code="EBXML.ROAD", where=row["road"])
-    sealed = _stored(parts, row) or _seal(parts, row, partner)
     send_mail(parts, partner, sealed.envelope, [sealed.attachment], envelope_id=sealed.message_id)
     raise UnknownOutcomeError("the mail server has it, and no receipt has come", code="EBXML.AWAITED")
+
+
+def _post(parts: Parts, row: Row, url: str, sealed: Sealed) -> None:
+    assert parts.ebxml_http is not None  # the way was refused otherwise
+    packed = _wrap(parts, sealed)
+    reply = parts.ebxml_http.post(url, packed.headers, packed.pieces)
+    opened = open_http(reply.headers.items(), reply.body)
+    if sealed.synchronous and opened.envelope.kind is not Kind.MESSAGE_ERROR:
+        take_answer(parts, row, opened, reply)
+        return
+    proof = judge_signal(parts, opened, row, sealed.envelope, in_response=True)
+    record_signal(parts, row["id"], proof, reply.body)
+    if proof.leg is None:
+        raise UnknownOutcomeError("the answer proves no receipt", code="EBXML.NO_PROOF")
 
 
 def _wrap(parts: Parts, sealed: Sealed) -> Packed:
@@ -97,90 +132,108 @@ def _wrap(parts: Parts, sealed: Sealed) -> Packed:
     return pack_http(sealed.envelope, [sealed.attachment], boundary=f"part-{parts.new_id()}", content_id=start)
 
 
-def _take_reply(parts: Parts, row: Row, sealed: Sealed, reply: HttpReply) -> None:
-    opened = open_http(reply.headers.items(), reply.body)
-    proof = judge_signal(parts, opened, row, sealed.envelope, in_response=True)
-    record_signal(parts, row["id"], proof, reply.body)
-    if proof.leg is None:
-        raise UnknownOutcomeError("the answer proves no receipt", code="EBXML.NO_PROOF")
-
-
-def _abandon(parts: Parts, row: Row) -> None:
-    """The last interval has passed without proof: given up, and a person is told (HITS 1171 5.2)."""
-    now = parts.store.now_us()
-    columns: dict[str, Any] = {"due_at": None, "lease_by": None, "lease_until": None}
-    with parts.store.transaction() as db:
-        journal.move(db, row, at=now, kind="unknown", leg=Leg.UNKNOWN, **columns)
-        row = {**row, "leg": Leg.UNKNOWN.value}
-        detail = {"resends": MOST_RESENDS}
-        journal.move(db, row, at=now, kind="abandoned", leg=Leg.ABANDONED, detail=detail, resends=MOST_RESENDS)
-        journal.flag(db, row, "abandoned", at=now, detail=detail)
-
-
 # --- the envelope -----------------------------------------------------------------------------------------------------
 
 
 def _stored(parts: Parts, row: Row) -> Sealed | None:
+    """The envelope as it was sealed; None for a new one, and for one that never left and would leave too late."""
     message_id = row["remote_id"]
-    if message_id is None:
+    if message_id is None or (row["resends"] == 0 and plan_of(row).until <= parts.store.now_us()):
         return None
     with parts.store.reading() as db:
         envelope = journal.read_payload(db, row["message_id"], f"envelope-{message_id}")
         content = journal.read_payload(db, row["message_id"], f"sealed-{message_id}")
     attachment = Attachment(content_id=_content_id(message_id), content=content)
-    return Sealed(message_id=message_id, envelope=envelope, attachment=attachment)
+    synchronous = bool(_kept(row).get("synchronous"))
+    return Sealed(message_id=message_id, envelope=envelope, attachment=attachment, synchronous=synchronous)
+
+
+def _kept(row: Row) -> Mapping[str, Any]:
+    """What was settled when the row's envelope was sealed; empty for one of an older version."""
+    found = (row["overrides"] or {}).get("sealed")
+    return found if isinstance(found, Mapping) else {}
 
 
 def _content_id(message_id: str) -> str:
     return f"document-{message_id}@adapter"
 
 
-def _seal(parts: Parts, row: Row, partner: RegisterEntry) -> Sealed:
-    """Encrypt, build, sign and store; only then may a byte leave."""
+def _address_now(parts: Parts, letter: _Letter) -> str:
+    return find_address(
+        parts,
+        tenant=letter.row["tenant"],
+        sender=letter.message["sender"],
+        partner=letter.partner,
+        road=letter.row["road"],
+        process=letter.process,
+        cpa_id=str(_kept(letter.row).get("cpa_id") or ""),
+    )
+
+
+def _seal(parts: Parts, letter: _Letter) -> tuple[Sealed, str]:
+    """Find the way, encrypt, build, sign and store with the plan of resends; only then may a byte leave."""
+    row, message = letter.row, letter.message
     with parts.store.reading() as db:
-        message = outbox.find_message(db, row["message_id"])
-        assert message is not None
         document = journal.read_payload(db, message["id"])
-        answered = outbox.find_delivery(db, message["answers"]) if message["answers"] is not None else None
-    agreement = agreement_of(partner)
-    message_id = parts.new_id()
-    form = agreement.cms_plaintext or ("raw" if agreement.nav else "mime")
-    content = cms.encrypt(build_plaintext(document, form=form), encryption_certificate(partner))
+    way = find_way(
+        parts,
+        tenant=row["tenant"],
+        sender=message["sender"],
+        partner=letter.partner,
+        road=row["road"],
+        process=letter.process,
+        written=letter.received or None,
+    )
+    message_id, own = parts.new_id(), agreement_of(letter.partner)
+    form = own.cms_plaintext or ("raw" if own.nav else "mime")
+    content = cms.encrypt(build_plaintext(document, form=form, compressed=way.compressed), way.encryption)
     attachment = Attachment(content_id=_content_id(message_id), content=content)
     facts = documents.read_facts(documents.unwrap(xmlio.parse(document)))
-    tenant = parts.tenant(row["tenant"])
-    words = _words(agreement, row, message, answered, facts)
-    envelope = _signed(parts, tenant, words, message_id, attachment)
+    plan, lives_until = plan_for(parts, way.terms, own)
+    words = {**_words(letter, way, facts), "time_to_live": from_us(lives_until)}
+    signer = company_signer(parts, parts.tenant(row["tenant"]))
+    watch_own_key(parts, way, signer)
+    envelope = _signed(parts, signer, words, message_id, attachment, way.acknowledge)
+    kept = {"sealed": {"cpa_id": way.cpa_id, "synchronous": not way.acknowledge}, "resend": plan.as_json()}
+    overrides = {**(row["overrides"] or {}), **kept}
     with parts.store.transaction() as db:
         journal.add_payload(db, message["id"], f"envelope-{message_id}", envelope)
         journal.add_payload(db, message["id"], f"sealed-{message_id}", content)
-        outbox.set_columns(db, row["id"], remote_id=message_id)
-        journal.note(db, row, at=parts.store.now_us(), kind="sealed", detail={"remote_id": message_id})
-    return Sealed(message_id=message_id, envelope=envelope, attachment=attachment)
+        outbox.set_columns(db, row["id"], remote_id=message_id, overrides=overrides)
+        detail = {"remote_id": message_id, "cpa_id": way.cpa_id, "agreed": way.held is not None, **plan.as_json()}
+        journal.note(db, row, at=parts.store.now_us(), kind="sealed", detail=detail)
+    row["overrides"] = overrides
+    sealed = Sealed(message_id=message_id, envelope=envelope, attachment=attachment, synchronous=not way.acknowledge)
+    return sealed, way.address
 
 
 def _signed(
-    parts: Parts, tenant: TenantSettings, words: Mapping[str, Any], message_id: str, attachment: Attachment
+    parts: Parts,
+    signer: Signer,
+    words: Mapping[str, Any],
+    message_id: str,
+    attachment: Attachment,
+    acknowledge: bool,
 ) -> bytes:
     names: dict[str, Any] = {"message_id": message_id, "now": parts.now(), "software": software_of(parts)}
-    root = build(payload_message(**words, **names, content_id=attachment.content_id))
-    refuse_outgoing(root, Wire.SMTP)
-    return sign_envelope(root, company_signer(parts, tenant), {attachment.content_id: attachment.content})
+    root = build(payload_message(**words, **names, content_id=attachment.content_id, acknowledge=acknowledge))
+    refuse_outgoing(root, Wire.SMTP if acknowledge else Wire.HTTP)
+    return sign_envelope(root, signer, {attachment.content_id: attachment.content})
 
 
-def _words(agreement: Agreement, row: Row, message: Row, answered: Row | None, facts: Facts) -> dict[str, Any]:
+def _words(letter: _Letter, way: Way, facts: Facts) -> dict[str, Any]:
     """What the envelope says of the message. A receipt goes back in the conversation that it came in."""
-    sender, receiver = message["sender"], row["party"]
-    received = (answered["overrides"] or {}).get("ebxml", {}) if answered is not None else {}
+    row, message, answered, received = letter.row, letter.message, letter.answered, letter.received
     own = [one for one in (message["conversation"], message["msg_id"]) if one and is_message_id(one)]
+    nav = agreement_of(letter.partner).nav
     return {
-        "sender": sender,
-        "receiver": receiver,
-        "process": _turned(received, row) if received else _process(message, row),
-        "cpa_id": received.get("cpa_id") or agreement.cpa_id or cpa_id_without_agreement(sender, receiver),
+        "sender": message["sender"],
+        "receiver": row["party"],
+        "process": way.process,
+        "cpa_id": way.cpa_id,
         "conversation_id": received.get("conversation_id") or (own[0] if own else row["id"]),
-        "ref_to_message_id": answered["remote_id"] if answered is not None and agreement.nav else None,
-        "service_type": received.get("service_type") or "string",
+        "ref_to_message_id": answered["remote_id"] if answered is not None and nav else None,
+        "service_type": way.service_type,
         "namespace": facts.namespace,
         "version": facts.version or "",
     }

@@ -43,7 +43,9 @@ class Agreement:
     ``accepts``: "MSG_TYPE" or "MSG_TYPE version" (empty: not agreed yet, everything is refused unless ``open``).
     ``process_names``: "nav-emottak" | "national". ``sign``: None follows the process table. For the ebXML road:
     ``endpoint`` is the partner's https address, ``cpa_id`` the agreement's (None: made of the two HER-ids),
-    ``cms_plaintext`` "raw" | "mime" (None: raw for NAV, else mime).
+    ``cms_plaintext`` "raw" | "mime" (None: raw for NAV, else mime). ``resends`` (with ``resend_interval_h`` hours
+    between them) goes before what the agreement file says; ``time_to_live_h`` puts a TimeToLive into every envelope,
+    that many hours after its time stamp (None: there is none, as partners usually do).
     """
 
     road: str = "edi20"
@@ -59,6 +61,9 @@ class Agreement:
     cpa_id: str | None = None
     cms_plaintext: str | None = None
     allow_3des: bool = False
+    resends: int | None = None
+    resend_interval_h: float | None = None
+    time_to_live_h: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,8 +67,13 @@ def apprec_version(namespace: str) -> str:
     return "1.0" if namespace.endswith("/2009-06-30") else "1.1"
 
 
+# Henvisning 1.0 and Epikrise 1.1 write one letter where newer documents write the code of list 8279 (HISD 1209 3.1).
+OLD_CODES = {"H": "HENVISNING", "E": "EPIKRISE"}
+
+
 def national(msg_type: str) -> Process:
-    """HISD 1209:2018: Service = S-type, Action = type, roles = type + sender/receiver."""
+    """HISD 1209:2018: Service = S-type, Action = type, roles = type + sender/receiver; H and E by their newer codes."""
+    msg_type = OLD_CODES.get(msg_type, msg_type)
     return Process(
         name=msg_type,
         service=f"S-{msg_type}",

@@ -186,6 +186,18 @@ def _judge_since(certificate: x509.Certificate, judged_at: datetime, fetched_at:
     return []
 
 
+def standing_of(
+    certificate: x509.Certificate,
+    roots: Sequence[x509.Certificate],
+    revocation: RevocationPort | None,
+    when: datetime,
+) -> Standing | None:
+    """Whether a company's certificate, known by itself already, is revoked; None: it reaches no root of ours, so that
+    nobody may be asked (P20)."""
+    chain = certificates.build_chain(certificate, (), roots, when)
+    return None if chain is None else _ask(chain, roots, revocation, when)
+
+
 def _ask(
     chain: tuple[x509.Certificate, ...],
     roots: Sequence[x509.Certificate],
