@@ -252,6 +252,7 @@ def server(app: Any, receive: ReceiveSettings, context: ssl.SSLContext | None, s
         loop="none",
         interface="asgi3",
         log_config=None,
+        log_level="warning",
         access_log=False,
         proxy_headers=False,
         server_header=False,

@@ -68,7 +68,8 @@ class Endpoint:
         self._adapter = adapter
         self._receive = receive
         self._wake = wake
-        self._under_way = 0
+        self.under_way = 0
+        self.taking = 0
         self._pool = ThreadPoolExecutor(receive.most_requests, "receive")
         self._looks = ThreadPoolExecutor(1, "health")
         routes = [
@@ -77,10 +78,6 @@ class Endpoint:
         ]
         self.app = Starlette(routes=routes, exception_handlers={HTTPException: self._no_such})
         self.app.router.redirect_slashes = False
-
-    @property
-    def under_way(self) -> int:
-        return self._under_way
 
     def close(self, within_s: float) -> bool:
         """Wait for the threads; True when none is left."""
@@ -93,17 +90,22 @@ class Endpoint:
         return True
 
     async def _post(self, request: Request) -> Response:
-        if self._under_way >= self._receive.most_requests:
+        if self.under_way >= self._receive.most_requests:
             return self._refuse(503, "too many requests", Retry_After=str(BUSY_S))
-        self._under_way += 1
+        self.under_way += 1
         try:
             body = await self._read(request)
             if isinstance(body, Response):
                 return body
-            heard = request.headers.items()
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._take, body, heard)
+            self.taking += 1
+            try:
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._pool, self._take, body, request.headers.items()
+                )
+            finally:
+                self.taking -= 1
         finally:
-            self._under_way -= 1
+            self.under_way -= 1
 
     async def _read(self, request: Request) -> bytes | Response:
         """The whole body, or the refusal."""
@@ -203,6 +205,11 @@ class Receiver:
     def under_way(self) -> int:
         """How many messages are being read or taken now."""
         return self._endpoint.under_way if self._endpoint is not None else 0
+
+    @property
+    def taking(self) -> int:
+        """How many whole messages are being taken now."""
+        return self._endpoint.taking if self._endpoint is not None else 0
 
     def start(self, wake: Wake = lambda name: None) -> None:
         """Listen. ``wake`` is told the job that new messages wait for. Raises SettingsError when it cannot be bound."""

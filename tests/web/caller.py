@@ -71,9 +71,18 @@ class Caller:
             yield plain
 
 
-def head(length: int | None = None, *more: str, method: str = "POST", path: str = "/ebxml") -> bytes:
+XML = [("Content-Type", "text/xml")]
+
+
+def head(
+    length: int | None = None,
+    *more: str,
+    method: str = "POST",
+    path: str = "/ebxml",
+    headers: Iterable[tuple[str, str]] = XML,
+) -> bytes:
     """The head of a request, written by hand."""
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", "Content-Type: text/xml", *more]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", *(f"{name}: {value}" for name, value in headers), *more]
     if length is not None:
         lines.append(f"Content-Length: {length}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
