@@ -26,10 +26,12 @@ from adapter.ebxml.rulebook import Act, Hit
 from adapter.ebxml.words import EbError, Envelope
 from adapter.errors import SettingsError, StoreError
 from adapter.flow.alarms import raise_alarm
+from adapter.flow.ebxml_agreed import agreement_hits
 from adapter.flow.ebxml_arrived import Arrived, respond, sign, tell_answer
 from adapter.flow.ebxml_arrived import EnvelopeAnswer as EnvelopeAnswer
 from adapter.flow.ebxml_documents import Contents, add_rest, sort_parts
 from adapter.flow.ebxml_keys import decryption_keys, software_of, verify
+from adapter.flow.ebxml_proof import unchecked
 from adapter.flow.ebxml_signals import sent_by, take_signal
 from adapter.flow.envelope import decrypt_parts
 from adapter.flow.parts import Parts
@@ -110,11 +112,15 @@ def _take_payload(parts: Parts, arrived: Arrived) -> EnvelopeAnswer:
     opened = arrived.opened
     partner = parts.entry(opened.envelope.sender.her_id)
     outcome, words = verify(parts, opened, partner)
+    if outcome.status == "unchecked":
+        raise unchecked()
     repeated = _repeated(parts, arrived, words) if words is not None else None
     if repeated is not None:
         return repeated
     decrypted = _decrypt(parts, arrived, partner) if words is not None else None
     hits = _register_hits(parts, arrived, partner)
+    if words is not None:
+        hits += agreement_hits(parts, words, arrived.tenant.name)
     judged = judge(opened, outcome, decrypted, now=parts.now(), more=hits)
     if judged.answer.taken and words is not None and arrived.party is not None:
         contents = sort_parts(words, opened, decrypted or {})

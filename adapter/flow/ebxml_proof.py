@@ -17,12 +17,17 @@ from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import Opened
 from adapter.ebxml.read import signed_references
 from adapter.ebxml.words import ERROR_CODES, Envelope, SignedReference
+from adapter.errors import TransportError
+from adapter.flow.alarms import all_clear, raise_alarm
 from adapter.flow.dispatch import close_answered
 from adapter.flow.ebxml_keys import verify
 from adapter.flow.parts import Parts
 from adapter.model.delivery import Leg, allowed
 from adapter.store import journal, outbox
 from adapter.store.statements import Row
+
+ANOTHER_PARTY = "another party"
+_HARMLESS = ("no signal", "another message", "our envelope is not kept any more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,20 +38,40 @@ class Proof:
     detail: dict[str, object] = field(default_factory=dict)
 
 
-def judge_signal(parts: Parts, opened: Opened, row: Row, envelope: bytes, *, in_response: bool) -> Proof:
-    """What this answer says of the row whose stored ``envelope`` went out. Raises nothing for what partners write."""
+def judge_signal(parts: Parts, opened: Opened, row: Row, envelope: bytes | None, *, in_response: bool) -> Proof:
+    """What this answer says of the row whose stored ``envelope`` went out (None: its bytes are not kept any more).
+
+    Raises nothing for what partners write; TransportError when revocation must be asked and could not be (P17).
+    """
     kind = opened.envelope.kind
     if kind not in (Kind.ACKNOWLEDGMENT, Kind.MESSAGE_ERROR):
         return Proof(leg=None, detail={"reason": "no signal"})
     outcome, words = verify(parts, opened, parts.entry(row["party"]))
+    if outcome.status == "unchecked" and not in_response:
+        raise unchecked()
     if words is None:
         unsigned = outcome.status == "absent" and kind is Kind.MESSAGE_ERROR and in_response
         if not unsigned:
-            return Proof(leg=None, detail={"reason": f"signature {outcome.status}", "rule": outcome.rule or "45"})
+            reason = f"signature {outcome.status}" if _is_its(opened.envelope, row) else ANOTHER_PARTY
+            return Proof(leg=None, detail={"reason": reason, "rule": outcome.rule or "45"})
         words = opened.envelope
+    if not _is_its(words, row):
+        return Proof(leg=None, detail={"reason": ANOTHER_PARTY})
     if kind is Kind.MESSAGE_ERROR:
         return _error(words, row["remote_id"])
+    if envelope is None:
+        return Proof(leg=None, detail={"reason": "our envelope is not kept any more"})
     return _receipt(words, row["remote_id"], signed_references(xmlio.parse(envelope)))
+
+
+def unchecked() -> TransportError:
+    """Nothing may be believed and nothing refused: the partner sends again, or the mail is read again."""
+    return TransportError("revocation of the signer's certificate could not be asked", code="P17.REVOCATION")
+
+
+def _is_its(words: Envelope, row: Row) -> bool:
+    """A signal goes the way back (HIS 1037 7.2.1); a party that is named by its organisation number alone passes."""
+    return words.sender.her_id in (None, row["party"])
 
 
 def _receipt(words: Envelope, message_id: str, ours: tuple[SignedReference, ...]) -> Proof:
@@ -71,19 +96,37 @@ def _error(words: Envelope, message_id: str) -> Proof:
 
 
 def record_signal(parts: Parts, row_id: str, proof: Proof, raw: bytes) -> None:
-    """Keep the signal and move the row where the proof says, in one transaction; what proves nothing is an event."""
+    """Keep the signal and move the row where the proof says, in one transaction; what proves nothing is an event.
+
+    The first word stands (HITS 1171 8.2): a later one that says otherwise is kept, told, and changes nothing.
+    """
     now = parts.store.now_us()
     with parts.store.transaction() as db:
         row = outbox.find_delivery(db, row_id)
         assert row is not None
-        if proof.leg is None:
-            journal.note(db, row, at=now, kind="unproved signal", detail=proof.detail)
-            return
-        if not allowed(Leg(row["leg"]), proof.leg):
-            journal.note(db, row, at=now, kind="signal seen again", detail=proof.detail)
-            return
+        told = _record(parts, db, row, proof, raw, now)
+    if told is not None:
+        raise_alarm(parts, f"signal:{row_id}", told)
+    elif proof.leg is Leg.CONFIRMED:
+        all_clear(parts, f"signal:{row_id}")
+
+
+def _record(parts: Parts, db: sa.Connection, row: Row, proof: Proof, raw: bytes, now: int) -> str | None:
+    """The text of the alarm that is due, None for none."""
+    if proof.leg is None:
+        journal.note(db, row, at=now, kind="unproved signal", detail=proof.detail)
+        suspect = proof.detail.get("reason") not in _HARMLESS
+        return "a signal about our message is not its receiver's own proof (P19)" if suspect else None
+    if allowed(Leg(row["leg"]), proof.leg):
         journal.add_payload(db, row["message_id"], f"signal-{parts.new_id()}", raw)
         _move(db, row, proof, now)
+        return None
+    if row["leg"] == proof.leg.value:
+        journal.note(db, row, at=now, kind="signal seen again", detail=proof.detail)
+        return None
+    journal.add_payload(db, row["message_id"], f"signal-{parts.new_id()}", raw)
+    journal.note(db, row, at=now, kind="signal says otherwise", detail=proof.detail)
+    return "a receiver has refused what it acknowledged, or what we had given up"
 
 
 def _move(db: sa.Connection, row: Row, proof: Proof, now: int) -> None:

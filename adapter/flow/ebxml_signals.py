@@ -16,9 +16,10 @@ from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import Opened
 from adapter.ebxml.read import read
 from adapter.ebxml.words import ERROR_CODES, MESSAGE_STATUSES, Envelope
+from adapter.errors import StoreError
 from adapter.flow.ebxml_arrived import Arrived, EnvelopeAnswer, respond, sign, tell
 from adapter.flow.ebxml_keys import software_of, verify
-from adapter.flow.ebxml_proof import judge_signal, record_signal
+from adapter.flow.ebxml_proof import judge_signal, record_signal, unchecked
 from adapter.flow.parts import Parts
 from adapter.model.delivery import Step
 from adapter.model.wire import EBXML_ROADS
@@ -50,14 +51,24 @@ def _take_receipt(parts: Parts, arrived: Arrived, raw: bytes) -> bool:
     named = words.receipt.ref_to_message_id if words.receipt is not None else words.ref_to_message_id
     with parts.store.reading() as db:
         row = envelopes.find_sent(db, EBXML_ROADS, named) if named else None
-        envelope = journal.read_payload(db, row["message_id"], f"envelope-{named}") if row is not None else b""
     if row is None:
         return False
-    proof = judge_signal(parts, arrived.opened, row, envelope, in_response=False)
+    proof = judge_signal(parts, arrived.opened, row, _sent_envelope(parts, row), in_response=False)
     record_signal(parts, row["id"], proof, raw)
     detail = {"of": row["message_id"], "kind": str(words.kind), "proof": proof.leg is not None}
     tell(parts, arrived, "signal taken", detail)
     return True
+
+
+def _sent_envelope(parts: Parts, row: Row) -> bytes | None:
+    """None when retention has taken it: a signal may come long after a message is final."""
+    try:
+        with parts.store.reading() as db:
+            return journal.read_payload(db, row["message_id"], f"envelope-{row['remote_id']}")
+    except StoreError as error:
+        if error.code != "STORE.GONE":
+            raise
+        return None
 
 
 # --- answers to what we asked -----------------------------------------------------------------------------------------
@@ -82,7 +93,9 @@ def end_question(parts: Parts, question: Row, opened: Opened, raw: bytes, *, in_
     """
     with parts.store.reading() as db:
         asked = read(xmlio.parse(journal.read_payload(db, question["id"], "envelope")))
-    _, signed = verify(parts, opened, parts.entry(asked.receiver.her_id))
+    found, signed = verify(parts, opened, parts.entry(asked.receiver.her_id))
+    if found.status == "unchecked" and not in_response:
+        raise unchecked()
     words = signed if signed is not None else opened.envelope if in_response else None
     outcome = _outcome(words, question) if words is not None else None
     with parts.store.transaction() as db:
@@ -120,6 +133,8 @@ def _answer(parts: Parts, arrived: Arrived) -> EnvelopeAnswer:
     """Pong or StatusResponse, stored before it leaves; nothing for one that is not a registered partner's own."""
     asked = arrived.opened.envelope
     outcome, words = verify(parts, arrived.opened, parts.entry(asked.sender.her_id))
+    if outcome.status == "unchecked":
+        raise unchecked()
     reason = None
     if words is None:
         reason = f"signature {outcome.status}"
