@@ -189,7 +189,7 @@ class Receiver:
             raise SettingsError("there is no receiving endpoint", where="receive", cure="add [receive]")
         self._adapter = adapter
         self._receive = settings.receive
-        self._certificate = Certificate(settings, self._receive) if self._receive.certificate is not None else None
+        self.certificate = Certificate(settings, self._receive) if self._receive.certificate is not None else None
         self._listening: Listening | None = None
         self._server: Server | None = None
         self._endpoint: Endpoint | None = None
@@ -216,10 +216,10 @@ class Receiver:
         self._listening = listen(self._receive)
         self._port: int = self._listening.getsockname()[1]
         self._endpoint = Endpoint(self._adapter, self._receive, wake)
-        context = self._certificate.context if self._certificate is not None else None
+        context = self.certificate.context if self.certificate is not None else None
         within_s = self._adapter.parts.settings.worker.stop_calls_within_s
         self._server = server(self._endpoint.app, self._receive, context, within_s)
-        self._server.config.callback_notify = self._look if self._certificate is not None else None
+        self._server.config.callback_notify = self._look if self.certificate is not None else None
         self._server.config.timeout_notify = LOOK_EVERY_S
         self._thread = threading.Thread(
             target=self._server.serve_here, args=(self._listening,), name="receive", daemon=True
@@ -232,8 +232,8 @@ class Receiver:
 
     async def _look(self) -> None:
         """A renewed certificate."""
-        assert self._certificate is not None
-        look = self._certificate.look
+        assert self.certificate is not None
+        look = self.certificate.look
         await asyncio.to_thread(run_job, self._adapter.parts, "certificate", look)
 
     def stop(self) -> bool:
