@@ -8,66 +8,34 @@ Fault does so seldom, and never to automatic mail (P19).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import sqlalchemy as sa
 
 from adapter.config import TenantSettings
 from adapter.ebxml.decide import AnswerKind
 from adapter.ebxml.opening import Opened, open_message
-from adapter.errors import AccessError, AdapterError, NotFoundError, StateError, TransportError, UnsupportedError
+from adapter.errors import AccessError, AdapterError, NotFoundError, TransportError, UnsupportedError
 from adapter.flow.alarms import all_clear, open_names, raise_alarm
 from adapter.flow.ebxml_back import Returned, read_returned, record_returned
+from adapter.flow.ebxml_house import keep_house
 from adapter.flow.ebxml_in import EnvelopeAnswer, receive_mail
 from adapter.flow.ebxml_post import send_mail as send_mail
 from adapter.flow.ebxml_post import send_owed
+from adapter.flow.ebxml_round import FAILURES_IN_A_ROW, Round, mailbox_round
 from adapter.flow.fetch import below_low_water
 from adapter.flow.parts import HOUR_US, MailRoad, Parts
 from adapter.model.delivery import Step
 from adapter.model.wire import EBXML_MAIL
 from adapter.store import envelopes, fence, inbox, journal, mails
 from adapter.store.statements import Row
+from adapter.transport.line import MAIL_FULL
 from adapter.transport.mailbox import MailIdentity, MailItem, digest_of
-from adapter.transport.smtp import MAIL_FULL
 
 PAGE = 100
-LEASE_S = 600.0  # longer than one mail can take: a call has its own total time-out
-LEASE_KEPT_US = 60_000_000  # how old a lease may be before it is taken for longer
-ACCESS_PAUSE_S = 300.0  # a refused login is not tried again before: no retry storm, no locked account (P23)
-FAILURES_IN_A_ROW = 3
 STUMBLED_US = HOUR_US  # how long a mail is left that broke a round
 MOST_FAULTS = 20  # in an hour, all parties together
 MOST_FAULTS_EACH = 1
-
-
-@dataclass(slots=True)
-class Round:
-    """One look into one mailbox under its lease. ``parts`` are the road's tenants', with a store behind the fence."""
-
-    parts: Parts
-    road: MailRoad
-    held: fence.Lease
-    begun: int
-    kept_at: int
-    all_tenants: tuple[TenantSettings, ...]
-    sending: bool = True  # the mail server works, as far as this round knows
-    failures: int = 0
-
-    @property
-    def mailbox(self) -> str:
-        return self.road.mailbox.name
-
-    def goes_on(self) -> bool:
-        """False when the work is to end. Raises StateError LEASE.LOST when another worker has taken over."""
-        if self.parts.stopping.is_set() or below_low_water(self.parts):
-            return False
-        now = self.parts.store.now_us()
-        if now - self.kept_at >= LEASE_KEPT_US:
-            fence.keep(self.parts.store, self.held, lasts_s=LEASE_S)
-            self.kept_at = now
-        return True
 
 
 def poll_mailbox(parts: Parts, road: MailRoad | None = None) -> int:
@@ -89,37 +57,12 @@ def poll_mailbox(parts: Parts, road: MailRoad | None = None) -> int:
 def _poll(parts: Parts, road: MailRoad) -> int:
     if parts.stopping.is_set() or below_low_water(parts):
         return 0
+    taken = 0
     with mailbox_round(parts, road) as look:
-        return take_in(look) if look is not None else 0
-    return 0  # another worker has taken over
-
-
-@contextmanager
-def mailbox_round(parts: Parts, road: MailRoad) -> Iterator[Round | None]:
-    """The lease on a mailbox for one round, None while another worker, or another thread of this one, has it.
-
-    Losing it ends the round and is no error. A refused login keeps it, so that nobody tries again at once.
-    """
-    holder = f"{parts.worker}:{parts.new_id()}"
-    held = fence.take(parts.store, f"mailbox:{road.mailbox.name}", holder, lasts_s=LEASE_S)
-    if held is None:
-        yield None
-        return
-    tenants = tuple(tenant for tenant in parts.settings.tenant if tenant.name in road.tenants)
-    ours = replace(parts.settings, tenant=tenants)  # nothing that comes here is another tenant's (P23)
-    fenced = replace(parts, store=fence.FencedStore(parts.store, held), settings=ours)
-    now, refused = parts.store.now_us(), False
-    try:
-        yield Round(parts=fenced, road=road, held=held, begun=now, kept_at=now, all_tenants=parts.settings.tenant)
-    except AccessError:
-        refused = True
-        raise
-    except StateError as error:
-        if error.code != fence.LOST:
-            raise
-        parts.log.warning("mailbox left to another worker", extra={"code": error.code})
-    finally:
-        fence.leave(parts.store, held, closed_s=ACCESS_PAUSE_S if refused else 0.0)
+        if look is not None:
+            taken = take_in(look)
+            keep_house(look)
+    return taken
 
 
 def take_in(look: Round) -> int:
@@ -214,8 +157,7 @@ def _receive(look: Round, item: MailItem, raw: bytes) -> bool:
         name=identity.remote_id, mailbox=look.mailbox, message_id="", sha256=digest, size_bytes=len(raw)
     )
     if not _renumbered(look, taken, identity):
-        opened = open_message(raw)
-        _record(look, taken, opened, raw)
+        _record(look, taken, open_message(raw), raw)
     _mark(look, item)
     all_clear(look.parts, f"unread mail:{look.mailbox}:{identity.remote_id}")
     return True
@@ -223,12 +165,11 @@ def _receive(look: Round, item: MailItem, raw: bytes) -> bool:
 
 def _renumbered(look: Round, taken: mails.TakenMail, identity: MailIdentity) -> bool:
     """True for a mail that was taken under an earlier numbering of the mailbox: it only has a new name."""
+    with look.parts.store.reading() as db:
+        if not mails.same_content(db, taken.mailbox, taken.sha256):
+            return False
     with look.parts.store.transaction() as db:
-        for row in mails.same_content(db, taken.mailbox, taken.sha256):
-            if row["name"].split(" ")[0] != str(identity.uidvalidity) and row["deleted_at"] is None:
-                mails.rename(db, row["name"], taken.name)
-                return True
-    return False
+        return mails.renumber(db, taken.mailbox, taken.sha256, identity.uidvalidity, taken.name)
 
 
 def _record(look: Round, taken: mails.TakenMail, opened: Opened, raw: bytes) -> None:

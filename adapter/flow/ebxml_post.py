@@ -26,7 +26,7 @@ from adapter.flow.parts import HOUR_US, MailRoad, Parts
 from adapter.model.partner import RegisterEntry
 from adapter.store import envelopes, journal, mails
 from adapter.store.statements import Row
-from adapter.transport.smtp import MAIL_FULL, MAIL_LATER
+from adapter.transport.line import MAIL_FULL, MAIL_LATER
 
 SUBJECT = "ebXML"
 MOST_SIGNALS = 100  # in one go

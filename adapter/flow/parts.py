@@ -73,6 +73,9 @@ class MailMemory:
 
     looked_at: int = -(1 << 62)  # when the last look that saw everything began
     stumbled: dict[str, int] = field(default_factory=dict)  # mails that broke a round: until when they are left
+    strangers: set[str] = field(default_factory=set)  # mails that bear our mark and are none of ours
+    house_at: int = -(1 << 62)  # not before this are old mails deleted again: it has just failed
+    quota_at: int = -(1 << 62)  # when the mailbox is asked next how full it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,9 +63,15 @@ def same_content(db: sa.Connection, mailbox: str, sha256: str) -> list[Row]:
     return [dict(row) for row in db.execute(query).mappings()]
 
 
-def rename(db: sa.Connection, name: str, new_name: str) -> None:
-    """The mailbox was renumbered: the mail has another name now, and is owed what it was owed."""
-    change(db, mail, {"name": name}, {"name": new_name})
+def renumber(db: sa.Connection, mailbox: str, sha256: str, uidvalidity: int, name: str) -> bool:
+    """Give a mail that was taken under an earlier numbering of its mailbox its new name; False when there is none.
+
+    It is owed what it was owed. Mails of this numbering are others, however equal their bytes.
+    """
+    for row in same_content(db, mailbox, sha256):
+        if row["name"].split(" ")[0] != str(uidvalidity) and row["deleted_at"] is None:
+            return change(db, mail, {"name": row["name"]}, {"name": name}) == 1
+    return False
 
 
 def forget_mail(db: sa.Connection, name: str) -> None:

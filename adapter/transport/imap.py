@@ -15,7 +15,7 @@ from pathlib import Path
 
 from adapter.config_mail import ImapSettings
 from adapter.errors import AccessError, SettingsError, TransportError
-from adapter.transport.line import Line, OversizeError, read_terms
+from adapter.transport.line import MAIL_FULL, Line, OversizeError, read_terms
 from adapter.transport.mailbox import Known, MailIdentity, MailItem, gone, too_large
 from adapter.transport.turns import CHATTER_BYTES, Turns
 
@@ -27,6 +27,7 @@ _TEXT = re.compile(r"[ -~]{1,1000}")
 _UNMARKED = {"\\seen": "UNSEEN", "\\flagged": "UNFLAGGED", "\\answered": "UNANSWERED"}
 _NOT_NOW = re.compile(r"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG)\b")  # RFC 5530
 _UID = re.compile(rb"[( ]UID ([0-9]{1,10})[ )]")
+_QUOTA = re.compile(rb"[( ](?:STORAGE|MESSAGE) ([0-9]{1,18}) ([0-9]{1,18})")
 _SIZE = re.compile(rb"[( ]RFC822\.SIZE ([0-9]{1,18})[ )]")
 
 
@@ -47,18 +48,21 @@ class ImapMailbox:
         self._session: _Session | None = None
         self.name = f"{settings.user or ''}@{settings.host}/{settings.mailbox}"
 
-    def list(self, limit: int = 100, known: Known | None = None) -> list[MailItem]:
+    def list(self, limit: int = 100, known: Known | None = None, *, marked: bool = False) -> list[MailItem]:
         with self._turn() as session:
             session.select(self._settings.mailbox)
-            uids = self._new_uids(session, limit, known)
+            if marked and not session.keeps(self._settings.mark):
+                return []
+            terms = self._marked(session) if marked else self._unmarked(session)
+            uids = self._found_uids(session, terms, limit, known)
             sizes = session.sizes(uids)
             return [MailItem(self._identity(session, uid), sizes[uid]) for uid in uids if uid in sizes]
 
-    def _new_uids(self, session: _Session, limit: int, known: Known | None) -> Sequence[str]:
+    def _found_uids(self, session: _Session, terms: str, limit: int, known: Known | None) -> Sequence[str]:
         found = []
         for first in range(1, session.exists + 1, _WINDOW):
             last = min(first + _WINDOW - 1, session.exists)
-            for uid in session.search(f"{first}:{last} UNDELETED{self._unmarked(session)}"):
+            for uid in session.search(f"{first}:{last} UNDELETED{terms}"):
                 if known is None or not known(self._identity(session, uid)):
                     found.append(uid)
                 if len(found) >= limit:
@@ -99,6 +103,10 @@ class ImapMailbox:
             rest = session.sizes(here)
             return frozenset(self._identity(session, uid) for uid in here if uid not in rest)
 
+    def fill(self) -> float | None:
+        with self._turn() as session:
+            return session.fill(self._settings.mailbox)
+
     def close(self) -> None:
         with self._turns.end() as line:
             session, self._session = self._session, None
@@ -122,6 +130,9 @@ class ImapMailbox:
             return ""
         return " " + _UNMARKED.get(mark.lower(), f"UNKEYWORD {mark}")
 
+    def _marked(self, session: _Session) -> str:
+        return self._unmarked(session).replace(" UN", " ", 1)
+
     @contextmanager
     def _turn(self, limit_bytes: int = CHATTER_BYTES) -> Iterator[_Session]:
         with self._turns.take(limit_bytes) as line:
@@ -133,7 +144,9 @@ class ImapMailbox:
                 session.refuse_change()
             except imaplib.IMAP4.abort:
                 raise TransportError("the IMAP connection broke off or was ended by the server") from None
-            except (imaplib.IMAP4.error, ValueError):
+            except (imaplib.IMAP4.error, ValueError) as error:
+                if "[OVERQUOTA]" in str(error):  # RFC 5530
+                    raise TransportError("the mailbox is full", code=MAIL_FULL) from None
                 raise TransportError("the IMAP server refused or gave an answer without meaning") from None
 
     def _open(self, limit_bytes: int) -> _Session:
@@ -296,6 +309,14 @@ class _Session:
                 self._imap.call("UID", f"EXPUNGE {batch}")
         elif wanted and set(self.search("DELETED")) <= wanted:
             self._imap.call("EXPUNGE")
+
+    def fill(self, mailbox: str) -> float | None:
+        """The fullest of the mailbox's quotas (RFC 2087), None when it has none."""
+        if "QUOTA" not in self._imap.capabilities:
+            return None
+        self._imap.call("GETQUOTAROOT", _quoted(mailbox))
+        told = [_QUOTA.findall(text) for text in self._imap.taken("QUOTA") if isinstance(text, bytes)]
+        return max((int(used) / int(limit) for found in told for used, limit in found if int(limit)), default=None)
 
     def leave(self) -> None:
         try:

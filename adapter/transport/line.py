@@ -22,6 +22,8 @@ from adapter.transport.urls import is_loopback
 _BLOCK_BYTES = 262_144
 _WRITE_BYTES = 65_536
 LINE_BYTES = 65_536
+MAIL_FULL = "MAIL.FULL"  # the code of a TransportError: a mailbox is full, the receiver's or ours
+MAIL_LATER = "MAIL.LATER"  # the code of a TransportError: the server works, and does not take this mail now
 
 
 class OversizeError(TransportError):

@@ -62,8 +62,11 @@ class Mailbox(Protocol):
 
     name: str
 
-    def list(self, limit: int = 100, known: Known | None = None) -> list[MailItem]:
-        """Up to ``limit`` mails in the server's order that are neither marked nor ``known``. Loads no content."""
+    def list(self, limit: int = 100, known: Known | None = None, *, marked: bool = False) -> list[MailItem]:
+        """Up to ``limit`` mails in the server's order that are neither marked nor ``known``. Loads no content.
+
+        ``marked``: those that are marked instead; none where the server keeps no marks.
+        """
 
     def fetch(self, item: MailItem) -> bytes:
         """The mail's bytes, untouched. Changes nothing on the server."""
@@ -76,6 +79,9 @@ class Mailbox(Protocol):
 
         Nothing is deleted by UID alone: UIDVALIDITY and size must be the item's.
         """
+
+    def fill(self) -> float | None:
+        """How full the mailbox is, 0 to 1 (RFC 2087); None when the server does not say."""
 
     def close(self) -> None:
         """Log out, or break off a call that another thread is in. It can be used again."""

@@ -37,9 +37,11 @@ class Pop3Mailbox:
         self._session: _Session | None = None
         self.name = f"{settings.user}@{settings.host}"
 
-    def list(self, limit: int = 100, known: Known | None = None) -> list[MailItem]:
-        self.close()
+    def list(self, limit: int = 100, known: Known | None = None, *, marked: bool = False) -> list[MailItem]:
         found: list[MailItem] = []
+        if marked:
+            return found
+        self.close()
         with self._turn() as session:
             for uid, (_, size) in session.mails.items():
                 identity = MailIdentity(self.name, 0, uid)
@@ -78,6 +80,9 @@ class Pop3Mailbox:
             session.quit()
             self._turns.drop()
             return frozenset(absent | {identity for identity in here if identity.uid not in session.shared})
+
+    def fill(self) -> float | None:
+        return None
 
     def close(self) -> None:
         with self._turns.end() as line:

@@ -25,7 +25,7 @@ from adapter.errors import (
     TransportError,
     UnknownOutcomeError,
 )
-from adapter.transport.line import Line, Terms, dotted, read_terms
+from adapter.transport.line import MAIL_FULL, MAIL_LATER, Line, Terms, dotted, read_terms
 
 _ANSWER_BYTES = 1_000_000  # all that a server may say in one call
 _LINE_OCTETS = 1_000  # with CRLF, RFC 5321 4.5.3.1.6
@@ -36,8 +36,6 @@ _REPLY = re.compile(rb"([2-5][0-9]{2})(?:([ -])([^\r\n]*))?\r?\n")
 _ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}\b")
 _ACCESS = (530, 534, 535, 538)
 _OF_THE_MAIL = ("the sender", "the receiver", "the mail")
-MAIL_FULL = "MAIL.FULL"  # the code of a TransportError: the receiver's mailbox is full
-MAIL_LATER = "MAIL.LATER"  # the code of a TransportError: the server works, and does not take this mail now
 
 
 def open_sender(settings: Settings, own: MailSettings | None = None) -> MailSender:
