@@ -192,6 +192,7 @@ OWN_ROWS: tuple[tuple[str, ...], ...] = (
     ("EB42", "", "revocation of the signing certificate could not be checked", "house practice P17", "warning", "T"),
     ("EB43", "", "Service or roles are written otherwise than in the agreement", "ebXML practice 7.3", "warning", "T"),
     ("EB44", "", "the time stamp is farther from ours than clocks may be apart", "house practice", "warning", "T"),
+    ("EB45", "", "role, service and action are not agreed", "ebXML practice 8.2", "error", "E:ValueNotRecognized"),
     ("EB27", "", "Service, Action and roles are not those of the national table", "HISD 1209:2018", "warning", "T"),
 )
 # fmt: on

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import lru_cache
 
 from cryptography import x509
@@ -16,6 +17,7 @@ from adapter.ebxml.read import read
 from adapter.ebxml.words import Envelope, Software
 from adapter.errors import NotFoundError, SettingsError
 from adapter.flow.agreements import Held
+from adapter.flow.alarms import all_clear, raise_alarm
 from adapter.flow.envelope import read_signature
 from adapter.flow.parts import Parts
 from adapter.flow.processes import agreement_of
@@ -98,7 +100,8 @@ def verify(parts: Parts, opened: Opened, partner: RegisterEntry | None) -> tuple
     rule = _other_than(found.certificate, agreed) if agreed is not None else _stranger(found.certificate, partner)
     standing = _standing(parts, found.certificate) if rule is None else _Standing()
     status = "unchecked" if standing.unchecked else "valid" if rule is None and standing.rule is None else "invalid"
-    warnings = (*outcome.warnings, *_late(parts, found.certificate, words), *standing.warnings)
+    late = _late(parts, found.certificate, words) if rule is None else ()
+    warnings = (*outcome.warnings, *late, *standing.warnings)
     outcome = replace(outcome, status=status, rule=rule or standing.rule, warnings=warnings)
     return outcome, words if status == "valid" else None
 
@@ -154,10 +157,17 @@ def _standing(parts: Parts, certificate: x509.Certificate) -> _Standing:
 
 
 def _late(parts: Parts, certificate: x509.Certificate, words: Envelope) -> tuple[str, ...]:
-    """Rules 104 and 105, by the time of receipt and by the message's own."""
-    times = [parts.now()] if words.timestamp is None else [parts.now(), words.timestamp]
-    found = [judge_validity(certificate, when) for when in times]
-    return tuple(dict.fromkeys(rule for rule in found if rule is not None))
+    """Rules 104 and 105, by the time of receipt and by the message's own; beyond the clocks' allowance an alarm."""
+    name, now = f"partner's certificate {words.sender.her_id}", parts.now()
+    times = [now] if words.timestamp is None else [now, words.timestamp]
+    found = [rule for when in times if (rule := judge_validity(certificate, when)) is not None]
+    skew = timedelta(seconds=parts.settings.agreements.clock_skew_s)
+    begin, end = certificate.not_valid_before_utc - skew, certificate.not_valid_after_utc + skew
+    if found and not all(begin <= when <= end for when in times):
+        raise_alarm(parts, name, "a partner signs with a certificate that is not valid now, or was not when it wrote")
+    else:
+        all_clear(parts, name)
+    return tuple(dict.fromkeys(found))
 
 
 def _other_than(certificate: x509.Certificate, agreed: bytes) -> str | None:

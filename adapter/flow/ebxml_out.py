@@ -23,8 +23,17 @@ from adapter.ebxml.plaintext import build_plaintext
 from adapter.errors import AccessError, AdapterError, TransportError, UnknownOutcomeError
 from adapter.flow.dispatch import plan_of, record_failure
 from adapter.flow.ebxml_keys import company_signer, software_of
-from adapter.flow.ebxml_mail import send_mail
-from adapter.flow.ebxml_plan import NOT_IN_FORCE, abandon, is_over, plan_for, suspend, take_answer, watch_own_key
+from adapter.flow.ebxml_plan import (
+    NOT_IN_FORCE,
+    abandon,
+    has_its_receipt,
+    is_over,
+    plan_for,
+    suspend,
+    take_answer,
+    watch_own_key,
+)
+from adapter.flow.ebxml_post import send_mail
 from adapter.flow.ebxml_proof import judge_signal, record_signal
 from adapter.flow.ebxml_way import Way, find_address, find_way
 from adapter.flow.parts import Parts
@@ -108,7 +117,10 @@ def _send(parts: Parts, row: Row) -> None:
 
 def _mail(parts: Parts, row: Row, partner: RegisterEntry, sealed: Sealed) -> None:
     """By mail the receipt comes later, as a mail of its own; until then the row waits for proof."""
-    send_mail(parts, partner, sealed.envelope, [sealed.attachment], envelope_id=sealed.message_id)
+    if row["resends"] and has_its_receipt(parts, row):
+        return
+    attached, name = [sealed.attachment], sealed.message_id
+    send_mail(parts, partner, sealed.envelope, attached, envelope_id=name, row=row)
     raise UnknownOutcomeError("the mail server has it, and no receipt has come", code="EBXML.AWAITED")
 
 
