@@ -97,6 +97,11 @@ def xlink(name: str) -> str:
     return f"{{{XLINK}}}{name}"
 
 
+def namespace_of(name: str) -> str | None:
+    """The namespace of a qualified name (``{uri}local``), None without one."""
+    return name[1 : name.index("}")] if name[:1] == "{" else None
+
+
 def is_message_id(text: str | None) -> bool:
     """A UUID or an RFC 2822 msg-id, with nothing around it (HITS 1172 rules 102, 108, 122; relaxed 11/2019)."""
     return text is not None and _MESSAGE_ID.fullmatch(text) is not None

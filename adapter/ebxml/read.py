@@ -23,6 +23,21 @@ from adapter.ebxml.words import (
 )
 from adapter.xmlio import Element
 
+_HEADER, _BODY, _ACTOR, _HREF = soap("Header"), soap("Body"), soap("actor"), xlink("href")
+_MESSAGE_HEADER, _MESSAGE_DATA, _MANIFEST = eb("MessageHeader"), eb("MessageData"), eb("Manifest")
+_ACKNOWLEDGMENT, _ERROR_LIST, _ACK_REQUESTED = eb("Acknowledgment"), eb("ErrorList"), eb("AckRequested")
+_SYNC_REPLY, _MESSAGE_ORDER = eb("SyncReply"), eb("MessageOrder")
+_FROM, _TO, _PARTY_ID, _ROLE, _TYPE = eb("From"), eb("To"), eb("PartyId"), eb("Role"), eb("type")
+_CPA_ID, _CONVERSATION_ID, _SERVICE, _ACTION = eb("CPAId"), eb("ConversationId"), eb("Service"), eb("Action")
+_MESSAGE_ID, _TIMESTAMP, _TIME_TO_LIVE = eb("MessageId"), eb("Timestamp"), eb("TimeToLive")
+_REF_TO_MESSAGE_ID, _DUPLICATE_ELIMINATION = eb("RefToMessageId"), eb("DuplicateElimination")
+_DESCRIPTION, _SIGNED, _REFERENCE, _SCHEMA = eb("Description"), eb("signed"), eb("Reference"), eb("Schema")
+_LOCATION, _VERSION, _MESSAGE_STATUS = eb("location"), eb("version"), eb("messageStatus")
+_STATUS_REQUEST, _STATUS_RESPONSE = eb("StatusRequest"), eb("StatusResponse")
+_SIGNATURE, _SIGNED_INFO, _DS_REFERENCE = ds("Signature"), ds("SignedInfo"), ds("Reference")
+_DIGEST_METHOD, _DIGEST_VALUE, _XPATH = ds("DigestMethod"), ds("DigestValue"), ds("XPath")
+_TRANSFORMS, _STEPS = ds("Transforms"), f"{ds('Transforms')}/{ds('Transform')}"
+
 MOST_REFERENCES = 200  # of a Manifest, a signature, a receipt or an error list; more are not read
 
 
@@ -30,44 +45,55 @@ def read(root: Element) -> Envelope:
     """The words of a parsed envelope; ``kind`` None when it is not an ebXML message (or is a SOAP Fault)."""
     if root.tag != soap("Envelope"):
         return Envelope(kind=None)
-    header, body = root.find(soap("Header")), root.find(soap("Body"))
+    frame = _named(root)
+    header, body = frame.get(_HEADER), frame.get(_BODY)
     fault = _fault(body)
-    block = header.find(eb("MessageHeader")) if header is not None else None
-    if header is None or block is None:
+    blocks = _named(header) if header is not None else {}
+    block = blocks.get(_MESSAGE_HEADER)
+    if block is None:
         return Envelope(kind=None, fault=fault)
-    about = block.find(eb("MessageData"))
-    service = block.find(eb("Service"))
-    receipt, report = _receipt(header), _report(header)
-    manifest = _manifest(body)
-    asked = body.find(eb("StatusRequest")) if body is not None else None
-    told = body.find(eb("StatusResponse")) if body is not None else None
-    status = told if told is not None else asked
-    action = _text(block, "Action")
+    words = _named(block)
+    data = words.get(_MESSAGE_DATA)
+    about = _named(data) if data is not None else {}
+    service, action = words.get(_SERVICE), text_of(words.get(_ACTION))
+    receipt, report = _receipt(blocks.get(_ACKNOWLEDGMENT)), _report(blocks.get(_ERROR_LIST))
+    within = _named(body) if body is not None else {}
+    manifest = _manifest(within.get(_MANIFEST))
+    told = within.get(_STATUS_RESPONSE)
+    status = told if told is not None else within.get(_STATUS_REQUEST)
     return Envelope(
         kind=_kind(text_of(service), action, receipt is not None, report is not None, manifest is not None),
-        sender=_party(block.find(eb("From"))),
-        receiver=_party(block.find(eb("To"))),
-        cpa_id=_text(block, "CPAId"),
-        conversation_id=_text(block, "ConversationId"),
+        sender=_party(words.get(_FROM)),
+        receiver=_party(words.get(_TO)),
+        cpa_id=text_of(words.get(_CPA_ID)),
+        conversation_id=text_of(words.get(_CONVERSATION_ID)),
         service=text_of(service),
-        service_type=service.get(eb("type")) if service is not None else None,
+        service_type=service.get(_TYPE) if service is not None else None,
         action=action,
-        message_id=_text(about, "MessageId"),
-        timestamp=read_moment(_text(about, "Timestamp")),
-        ref_to_message_id=_text(about, "RefToMessageId"),
-        time_to_live=read_moment(_text(about, "TimeToLive")),
-        duplicate_elimination=block.find(eb("DuplicateElimination")) is not None,
-        description=_text(block, "Description"),
-        ack_request=_ack_request(header),
-        sync_reply=header.find(eb("SyncReply")) is not None,
-        message_order=header.find(eb("MessageOrder")) is not None,
+        message_id=text_of(about.get(_MESSAGE_ID)),
+        timestamp=read_moment(text_of(about.get(_TIMESTAMP))),
+        ref_to_message_id=text_of(about.get(_REF_TO_MESSAGE_ID)),
+        time_to_live=read_moment(text_of(about.get(_TIME_TO_LIVE))),
+        duplicate_elimination=_DUPLICATE_ELIMINATION in words,
+        description=text_of(words.get(_DESCRIPTION)),
+        ack_request=_ack_request(blocks.get(_ACK_REQUESTED)),
+        sync_reply=_SYNC_REPLY in blocks,
+        message_order=_MESSAGE_ORDER in blocks,
         receipt=receipt,
         report=report,
         manifest=manifest,
-        asked_message_id=_text(status, "RefToMessageId"),
-        message_status=told.get(eb("messageStatus")) if told is not None else None,
+        asked_message_id=_text(status, _REF_TO_MESSAGE_ID),
+        message_status=told.get(_MESSAGE_STATUS) if told is not None else None,
         fault=fault,
     )
+
+
+def _named(parent: Element) -> dict[str, Element]:
+    """The first child of each name: to look up many of them costs less than to find each."""
+    found: dict[str, Element] = {}
+    for child in parent:
+        found.setdefault(child.tag, child)
+    return found
 
 
 def text_of(element: Element | None) -> str | None:
@@ -78,7 +104,7 @@ def text_of(element: Element | None) -> str | None:
 
 
 def _text(parent: Element | None, name: str) -> str | None:
-    return text_of(parent.find(eb(name))) if parent is not None else None
+    return text_of(parent.find(name)) if parent is not None else None
 
 
 def _kind(service: str | None, action: str | None, receipt: bool, report: bool, manifest: bool) -> Kind | None:
@@ -95,10 +121,8 @@ def _kind(service: str | None, action: str | None, receipt: bool, report: bool, 
 def _party(side: Element | None) -> Participant:
     if side is None:
         return Participant(())
-    ids = tuple(
-        PartyId(text_of(one) or "", one.get(eb("type"))) for one in side.findall(eb("PartyId"))[:MOST_REFERENCES]
-    )
-    return Participant(ids, _text(side, "Role"))
+    ids = tuple(PartyId(text_of(one) or "", one.get(_TYPE)) for one in side.findall(_PARTY_ID)[:MOST_REFERENCES])
+    return Participant(ids, _text(side, _ROLE))
 
 
 def is_true(text: str | None) -> bool | None:
@@ -106,35 +130,32 @@ def is_true(text: str | None) -> bool | None:
     return {"1": True, "true": True, "0": False, "false": False}.get((text or "").strip())
 
 
-def _ack_request(header: Element) -> AckRequest | None:
-    asked = header.find(eb("AckRequested"))
+def _ack_request(asked: Element | None) -> AckRequest | None:
     if asked is None:
         return None
-    return AckRequest(signed=is_true(asked.get(eb("signed"))), actor=asked.get(soap("actor")))
+    return AckRequest(signed=is_true(asked.get(_SIGNED)), actor=asked.get(_ACTOR))
 
 
-def _receipt(header: Element) -> Receipt | None:
-    block = header.find(eb("Acknowledgment"))
+def _receipt(block: Element | None) -> Receipt | None:
     if block is None:
         return None
-    sender = block.find(eb("From"))
+    sender = block.find(_FROM)
     return Receipt(
-        ref_to_message_id=_text(block, "RefToMessageId"),
-        timestamp=read_moment(_text(block, "Timestamp")),
+        ref_to_message_id=_text(block, _REF_TO_MESSAGE_ID),
+        timestamp=read_moment(_text(block, _TIMESTAMP)),
         sender=_party(sender) if sender is not None else None,
         references=_references(block),
     )
 
 
-def _report(header: Element) -> ErrorReport | None:
-    block = header.find(eb("ErrorList"))
+def _report(block: Element | None) -> ErrorReport | None:
     if block is None:
         return None
     errors = tuple(
         EbError(
             code=(one.get(eb("errorCode")) or "").strip(),
             severity=one.get(eb("severity")) or "Error",
-            text=_text(one, "Description"),
+            text=_text(one, _DESCRIPTION),
             location=one.get(eb("location")),
             context=one.get(eb("codeContext")) or ERROR_CONTEXT,
         )
@@ -143,19 +164,18 @@ def _report(header: Element) -> ErrorReport | None:
     return ErrorReport(errors, written_severity=block.get(eb("highestSeverity")))
 
 
-def _manifest(body: Element | None) -> tuple[PayloadReference, ...] | None:
-    block = body.find(eb("Manifest")) if body is not None else None
+def _manifest(block: Element | None) -> tuple[PayloadReference, ...] | None:
     if block is None:
         return None
     found = []
-    for line in block.findall(eb("Reference"))[:MOST_REFERENCES]:
-        schema = line.find(eb("Schema"))
+    for line in block.findall(_REFERENCE)[:MOST_REFERENCES]:
+        schema = line.find(_SCHEMA)
         found.append(
             PayloadReference(
-                href=(line.get(xlink("href")) or "").strip() or None,
-                namespace=(schema.get(eb("location")) or "").strip() or None if schema is not None else None,
-                version=(schema.get(eb("version")) or "").strip() or None if schema is not None else None,
-                description=_text(line, "Description"),
+                href=(line.get(_HREF) or "").strip() or None,
+                namespace=(schema.get(_LOCATION) or "").strip() or None if schema is not None else None,
+                version=(schema.get(_VERSION) or "").strip() or None if schema is not None else None,
+                description=_text(line, _DESCRIPTION),
             )
         )
     return tuple(found)
@@ -171,24 +191,30 @@ def _fault(body: Element | None) -> Fault | None:
 
 def signature_of(root: Element) -> Element | None:
     """The ds:Signature under SOAP:Header, or None; one anywhere else is none."""
-    header = root.find(soap("Header"))
-    return header.find(ds("Signature")) if header is not None else None
+    header = root.find(_HEADER)
+    return header.find(_SIGNATURE) if header is not None else None
 
 
 def signed_references(root: Element) -> tuple[SignedReference, ...]:
     """Every ds:Reference of the envelope's own signature; never those that an Acknowledgment repeats."""
     signature = signature_of(root)
-    signed = signature.find(ds("SignedInfo")) if signature is not None else None
+    return references_of(signature) if signature is not None else ()
+
+
+def references_of(signature: Element) -> tuple[SignedReference, ...]:
+    """Every ds:Reference of this ds:Signature."""
+    signed = signature.find(_SIGNED_INFO)
     return _references(signed) if signed is not None else ()
 
 
 def _references(parent: Element) -> tuple[SignedReference, ...]:
-    return tuple(_reference(one) for one in parent.findall(ds("Reference"))[:MOST_REFERENCES])
+    return tuple(_reference(one) for one in parent.findall(_DS_REFERENCE)[:MOST_REFERENCES])
 
 
 def _reference(block: Element) -> SignedReference:
-    method, value = block.find(ds("DigestMethod")), block.find(ds("DigestValue"))
-    steps = block.findall(f"{ds('Transforms')}/{ds('Transform')}")[:20]
+    within = _named(block)
+    method, value = within.get(_DIGEST_METHOD), within.get(_DIGEST_VALUE)
+    steps = block.findall(_STEPS)[:20] if _TRANSFORMS in within else []
     return SignedReference(
         uri=block.get("URI"),
         digest_method=method.get("Algorithm") if method is not None else None,
@@ -198,7 +224,7 @@ def _reference(block: Element) -> SignedReference:
 
 
 def _transform(step: Element) -> Transform:
-    xpath = step.find(ds("XPath"))
+    xpath = step.find(_XPATH)
     if xpath is None:
         return Transform(step.get("Algorithm") or "")
     text = (xpath.text or "").strip()

@@ -7,19 +7,21 @@ Where a numbered rule says the same thing of the same element, that rule decides
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lxml import etree
 
 from adapter.ebxml.moments import read_moment
-from adapter.ebxml.names import DS, EB, SOAP, XML, Kind, ds, eb, soap, xlink
+from adapter.ebxml.names import DS, EB, SOAP, XML, Kind, ds, eb, namespace_of, soap, xlink
 from adapter.ebxml.read import is_true
 from adapter.ebxml.rulebook import Act, Hit
 from adapter.ebxml.words import MESSAGE_STATUSES
 from adapter.xmlio import Element
 
 _MANY = 10_000
+_INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
+_SIGNATURE, _DS_REFERENCE = ds("Signature"), ds("Reference")
 _LANG = f"{{{XML}}}lang"
 _SEVERITIES = ("Warning", "Error")
 
@@ -34,6 +36,12 @@ class Shape:
     further: tuple[str, ...] = ()
     other_attributes: bool = False
     text: str | None = None  # "some": not empty, "time": xs:dateTime, None: no demand
+    known: frozenset[str] = field(init=False)
+    places: dict[str, int] = field(init=False)  # of the children in their order
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known", frozenset((*self.required, *self.further)))
+        object.__setattr__(self, "places", {tag: place for place, (tag, _, _) in enumerate(self.children)})
 
 
 _VERSION, _UNDERSTAND, _ID = eb("version"), soap("mustUnderstand"), eb("id")
@@ -150,6 +158,8 @@ _NAMED: dict[tuple[str, str], str] = {
     (eb("Schema"), _VERSION): "266",
 }
 _NEVER_EMPTY = frozenset((_VERSION, eb("type"), eb("errorCode"), eb("location")))
+_TRUTHS = frozenset((_UNDERSTAND, eb("signed")))
+_MAY_BE_EMPTY = (eb("Schema"), eb("location"))
 _WORDS = {
     eb("highestSeverity"): _SEVERITIES,
     eb("severity"): _SEVERITIES,
@@ -163,7 +173,7 @@ def check_structure(root: Element, kind: Kind | None) -> Iterator[Hit]:
     """Failed rules 16, 17 and u9 of a parsed envelope; ``kind`` decides what a double element costs."""
     seen: dict[str, int] = {}
     for child in root.iterchildren(etree.Element):
-        namespace = etree.QName(child).namespace
+        namespace = namespace_of(child.tag)
         seen[child.tag] = seen.get(child.tag, 0) + 1
         if seen[child.tag] > 1 or namespace is None or (namespace == SOAP and child.tag not in _FRAME):
             yield Hit("16", _path(child), line_of(child))
@@ -181,8 +191,8 @@ def _blocks(frame: Element | None, kind: Kind | None) -> Iterator[Hit]:
         return
     seen: set[str] = set()
     for block in frame.iterchildren(etree.Element):
-        namespace = etree.QName(block).namespace
-        if namespace in (EB, DS) and block.tag in seen and block.tag != ds("Signature"):
+        namespace = namespace_of(block.tag)
+        if namespace in (EB, DS) and block.tag in seen and block.tag != _SIGNATURE:
             signal = kind is not None and kind is not Kind.PAYLOAD
             yield Hit("u9", _path(block), line_of(block), act=Act.DISCARD if signal else None)
         seen.add(block.tag)
@@ -210,40 +220,41 @@ def _attributes(element: Element, shape: Shape) -> Iterator[Hit]:
     for name in shape.required:
         if element.get(name) is None:
             yield _broken(element, named=(element.tag, name) in _NAMED)
-    known = {*shape.required, *shape.further}
-    for name in (str(one) for one in element.attrib):  # at most 64: the parser has seen to it
-        namespace = etree.QName(name).namespace
+    for name in map(str, element.keys()):  # at most 64: the parser has seen to it
+        if name in shape.known:
+            if not _has_form(element, name):
+                yield _broken(element, named=(element.tag, name) in _NAMED)
+            continue
+        namespace = namespace_of(name)
         foreign = shape.other_attributes and namespace not in (None, EB)
-        if name not in known and not foreign and not name.startswith("{http://www.w3.org/2001/XMLSchema-instance}"):
+        if not foreign and namespace != _INSTANCE:
             yield _broken(element)
-        if name in known and not _has_form(element, name):
-            yield _broken(element, named=(element.tag, name) in _NAMED)
 
 
 def _has_form(element: Element, name: str) -> bool:
     value = element.get(name) or ""
-    if name in (_UNDERSTAND, eb("signed")):
+    if name in _TRUTHS:
         return is_true(value) is not None
     if name in _WORDS:
         return value in _WORDS[name]
-    return bool(value) or name not in _NEVER_EMPTY or (element.tag, name) == (eb("Schema"), eb("location"))
+    return bool(value) or name not in _NEVER_EMPTY or (element.tag, name) == _MAY_BE_EMPTY
 
 
 def _children(element: Element, shape: Shape) -> Iterator[Hit]:
-    at, counts = 0, dict.fromkeys((tag for tag, _, _ in shape.children), 0)
-    order = [tag for tag, _, _ in shape.children]
-    after = False
-    for child in element.iterchildren(etree.Element):
-        if child.tag not in counts:
+    at, counts, after = 0, dict.fromkeys(shape.places, 0), False
+    for child in element:
+        tag = child.tag
+        place = shape.places.get(tag)
+        if place is None:
             after = True
-            if not shape.foreign or etree.QName(child).namespace in (None, EB):
+            if not shape.foreign or namespace_of(tag) in (None, EB):
                 yield _broken(child)
             continue
-        if after or order.index(child.tag) < at:
+        if after or place < at:
             yield _broken(child)
-        at = max(at, order.index(child.tag))
-        counts[child.tag] += 1
-        if etree.QName(child).namespace == EB:
+        at = max(at, place)
+        counts[tag] += 1
+        if tag != _DS_REFERENCE:  # the one child that is not ours to describe
             yield from _element(child)
     for tag, least, most in shape.children:
         if counts[tag] < least:
