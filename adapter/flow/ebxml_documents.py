@@ -84,19 +84,20 @@ def add_rest(db: sa.Connection, parts: Parts, first: Row, contents: Contents, *,
     In the caller's transaction. The first row goes onto the attention list when there is something beside documents.
     """
     for number, document in enumerate(contents.documents[1:], 2):
+        delivery_id = parts.new_id()
         row = inbox.add_received(
             db,
             message_id=parts.new_id(),
-            delivery_id=parts.new_id(),
+            delivery_id=delivery_id,
             tenant=first["tenant"],
             road=first["road"],
-            remote_id=None,
+            remote_id=f"{first['remote_id']} {delivery_id}",  # an item of its own, that no MessageId can meet
             party=first["party"],
             raw=document,
             at=at,
             hints={"sender": first["overrides"]["ebxml"]["sender"]},
         )
-        outbox.set_columns(db, row["id"], overrides=first["overrides"])
+        outbox.set_columns(db, row["id"], overrides=first["overrides"], put_away=True)
         detail = {"of": first["message_id"], "number": number}
         journal.note(db, row, at=at, kind="came in one envelope with another", detail=detail)
     for place, content in contents.beside.items():

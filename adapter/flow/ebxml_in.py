@@ -247,6 +247,7 @@ def _item(parts: Parts, arrived: Arrived, words: Envelope) -> Row:
         "conversation_id": words.conversation_id,
         "cpa_id": words.cpa_id,
         "sender": words.sender.her_id,
+        "message_id": words.message_id,
     }
     return {
         "id": parts.new_id(),
