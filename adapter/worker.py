@@ -207,10 +207,10 @@ class Companion(Protocol):
 def run(parts: Parts, beside: Companion | None = None) -> None:
     """Run until SIGTERM or SIGINT, then stop within ten seconds. Call from the main thread."""
     service = Service(parts)
-    signal.signal(signal.SIGTERM, service.ask_to_stop)
-    signal.signal(signal.SIGINT, service.ask_to_stop)
     if beside is not None:
         beside.start(service.wake)
+    signal.signal(signal.SIGTERM, service.ask_to_stop)
+    signal.signal(signal.SIGINT, service.ask_to_stop)
     service.start()
     service.wait()
     last = threading.Timer(STOP_WITHIN_S, os._exit, (0,))  # whatever hangs on the way out: what matters is committed

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Row = dict[str, str | None]
 COUNTDOWN_DAYS = (3, 14, 30)  # error, warning, warning (P27)
 CLOCK_WARNS_S, CLOCK_FAILS_S = 5.0, 60.0
+ENDPOINT = "receiving endpoint"
 
 
 def row(check: str, status: str, text: str, cure: str | None = None) -> Row:
@@ -39,6 +40,8 @@ def examine(settings: Settings, now: datetime | None = None) -> Iterator[Row]:
         yield from _guarded(f"key {name}", lambda name=name: _key(settings, name, at))  # type: ignore[misc]
     for tenant in settings.tenant:
         yield from _guarded(f"HelseID {tenant.name}", lambda tenant=tenant: _clock(tenant, at))  # type: ignore[misc]
+    if settings.receive is not None:
+        yield from _guarded(ENDPOINT, lambda: _endpoint(settings, at))
     yield from _guarded("adapter", lambda: _opened(settings, at))
 
 
@@ -111,6 +114,36 @@ def _clock(tenant: TenantSettings, at: datetime) -> Iterator[Row]:
         return
     status = "error" if apart_s > CLOCK_FAILS_S else "warning" if apart_s > CLOCK_WARNS_S else "ok"
     yield row(check, status, f"reachable; clocks {apart_s:.0f} s apart", None if status == "ok" else "run NTP here")
+
+
+def _endpoint(settings: Settings, at: datetime) -> Iterator[Row]:
+    """Who can reach the endpoint, until when its certificate is valid, and whether somebody listens (P19, P27)."""
+    receive = settings.receive
+    assert receive is not None
+    if receive.certificate is not None:
+        from cryptography.x509 import load_pem_x509_certificates
+
+        from adapter.web.line import Certificate as TlsFiles
+
+        TlsFiles(settings, receive)
+        first, *_ = load_pem_x509_certificates(settings.path(receive.certificate).read_bytes())
+        yield _countdown(ENDPOINT, first, at, "renew the certificate; it is read again while the service runs")
+    else:
+        text = "a proxy is declared to end TLS in front of it" if receive.behind_proxy else "on loopback only"
+        yield row(ENDPOINT, "ok", text)
+    if receive.port:
+        yield _listening(receive.host, receive.port)
+
+
+def _listening(host: str, port: int) -> Row:
+    import socket
+
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
+    try:
+        socket.create_connection((here, port), timeout=2.0).close()
+    except OSError:
+        return row(ENDPOINT, "warning", f"nobody listens on port {port}", "start the service: adapter run")
+    return row(ENDPOINT, "ok", f"somebody listens on port {port}")
 
 
 def _opened(settings: Settings, at: datetime) -> Iterator[Row]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from socket import AI_PASSIVE, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, getaddrinfo, socket
@@ -228,10 +230,19 @@ class Server(uvicorn.Server):
         config.load()
         config.ssl = context
         self.up = Event()
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
+        self.loop = asyncio.get_running_loop()
         self.up.set()
+
+    def end(self, first: Callable[[], None]) -> None:
+        """From another thread: ``first``, in the loop, and then accept nothing more and end."""
+        if self.loop is not None:
+            with suppress(RuntimeError):  # it has ended
+                self.loop.call_soon_threadsafe(first)
+        self.should_exit = True
 
     def serve_here(self, listening: Listening) -> None:
         try:

@@ -68,6 +68,8 @@ class Endpoint:
         self._adapter = adapter
         self._receive = receive
         self._wake = wake
+        self._reading: set[asyncio.Timeout] = set()
+        self._stopping = False
         self.under_way = 0
         self.taking = 0
         self._pool = ThreadPoolExecutor(receive.most_requests, "receive")
@@ -78,6 +80,12 @@ class Endpoint:
         ]
         self.app = Starlette(routes=routes, exception_handlers={HTTPException: self._no_such})
         self.app.router.redirect_slashes = False
+
+    def hang_up(self) -> None:
+        """Read no further: nothing of half a message is kept, and its sender is told to come back."""
+        self._stopping = True
+        for clock in self._reading:
+            clock.reschedule(0.0)
 
     def close(self, within_s: float) -> bool:
         """Wait for the threads; True when none is left."""
@@ -90,6 +98,8 @@ class Endpoint:
         return True
 
     async def _post(self, request: Request) -> Response:
+        if self._stopping:
+            return self._come_back()
         if self.under_way >= self._receive.most_requests:
             return self._refuse(503, "too many requests", Retry_After=str(BUSY_S))
         self.under_way += 1
@@ -117,20 +127,37 @@ class Endpoint:
             return self._refuse(415, "no content encoding is supported", Accept_Encoding="identity")
         if int(length) > limit:
             return self._refuse(413, "too large")
-        loop = asyncio.get_running_loop()
-        ends, body = loop.time() + self._receive.total_timeout_s, bytearray()
         try:
-            async with asyncio.timeout_at(min(ends, loop.time() + self._receive.idle_timeout_s)) as clock:
-                async for piece in request.stream():
-                    body += piece
-                    if len(body) > limit:
-                        return self._refuse(413, "too large")
-                    clock.reschedule(min(ends, loop.time() + self._receive.idle_timeout_s))
+            body = await self._hear(request)
         except TimeoutError:
+            if self._stopping:
+                return self._come_back()
             return self._refuse(408, "the request took too long", sending=False)
         except ClientDisconnect:  # nothing of it is kept; nobody hears this
             return self._refuse(400, "incomplete", sending=False)
-        return bytes(body) if body else self._refuse(400, "no message", sending=False)
+        if body is None:
+            return self._refuse(413, "too large")
+        return body or self._refuse(400, "no message", sending=False)
+
+    async def _hear(self, request: Request) -> bytes | None:
+        """The body; None when it is too large. Raises TimeoutError (too slow, or we stop) and ClientDisconnect."""
+        now, idle_s = asyncio.get_running_loop().time, self._receive.idle_timeout_s
+        ends, body = now() + self._receive.total_timeout_s, bytearray()
+        async with asyncio.timeout_at(min(ends, now() + idle_s)) as clock:
+            self._reading.add(clock)
+            try:
+                async for piece in request.stream():
+                    body += piece
+                    if len(body) > self._receive.body_limit_bytes:
+                        return None
+                    if not self._stopping:
+                        clock.reschedule(min(ends, now() + idle_s))
+            finally:
+                self._reading.discard(clock)
+        return bytes(body)
+
+    def _come_back(self) -> Response:
+        return self._refuse(503, "stopping", sending=False, Retry_After=str(OURS_S))
 
     def _refuse(self, status: int, text: str, *, sending: bool = True, **headers: str) -> Response:
         self._adapter.parts.log.warning("request refused", extra={"http_status": status})
@@ -240,7 +267,7 @@ class Receiver:
         """Accept nothing more; requests under way get ``stop_calls_within_s``. True when all of them ended."""
         if self._server is None or self._endpoint is None or self._thread is None:
             return True
-        self._server.should_exit = True
+        self._server.end(self._endpoint.hang_up)
         self._thread.join(self._adapter.parts.settings.worker.stop_calls_within_s + _EXTRA_S)
         ended = not self._thread.is_alive() and self._endpoint.close(_EXTRA_S / 2)
         self._adapter.parts.log.info("endpoint stopped", extra={"clean": ended})

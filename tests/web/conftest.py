@@ -18,6 +18,12 @@ from tests.web.caller import Caller
 SHORT = {"port": 0, "idle_timeout_s": 0.3, "total_timeout_s": 1.0}
 
 
+def packed(clinic: Clinic, envelope: bytes, *attached: Attachment) -> tuple[bytes, list[tuple[str, str]]]:
+    """Body and headers of a request."""
+    made = pack_http(envelope, attached, boundary=f"b-{clinic.new_id()}", content_id=f"{clinic.new_id()}@clinic")
+    return made.body(), list(made.headers)
+
+
 class Site:
     """An adapter with its endpoint open, and a clinic that knows its address."""
 
@@ -35,12 +41,7 @@ class Site:
 
     def note(self) -> tuple[bytes, list[tuple[str, str]]]:
         """Body and headers of a dialogue note from the clinic."""
-        return self.packed(*self.clinic.note(letter(self.rig, sender=CLINIC)))
-
-    def packed(self, envelope: bytes, *attached: Attachment) -> tuple[bytes, list[tuple[str, str]]]:
-        new_id = self.clinic.new_id
-        made = pack_http(envelope, attached, boundary=f"b-{new_id()}", content_id=f"{new_id()}@clinic")
-        return made.body(), list(made.headers)
+        return packed(self.clinic, *self.clinic.note(letter(self.rig, sender=CLINIC)))
 
     def close(self) -> None:
         self.receiver.stop()

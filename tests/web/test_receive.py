@@ -11,7 +11,7 @@ from adapter.security.envelope_signature import verify_envelope
 from tests.journeys.clinic import CLINIC
 from tests.journeys.rig import letter
 from tests.web.caller import Said
-from tests.web.conftest import Site
+from tests.web.conftest import Site, packed
 
 
 def signal(site: Site, said: Said) -> Envelope:
@@ -23,7 +23,7 @@ def signal(site: Site, said: Said) -> Envelope:
 
 def test_a_posted_note_gets_a_signed_acknowledgment_and_is_handed_over(site: Site) -> None:
     document = letter(site.rig, sender=CLINIC)
-    said = site.call.post(*site.packed(*site.clinic.note(document)))
+    said = site.call.post(*packed(site.clinic, *site.clinic.note(document)))
     assert (said.status, said.headers["content-type"]) == (200, "text/xml; charset=UTF-8")
     words = signal(site, said)
     assert words.receipt is not None
