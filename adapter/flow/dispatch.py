@@ -20,6 +20,7 @@ from adapter.store.statements import Row
 
 CLAIM_S = 120.0  # longer than any call's total time-out
 ACCESS_PAUSE_S = 300.0
+AWAITED = "EBXML.AWAITED"  # the partner's server has it, and its receipt is to come
 DAMAGED = ("STORE.GONE", "STORE.CORRUPT")
 
 
@@ -245,7 +246,8 @@ def _record_unknown(parts: Parts, db: sa.Connection, row: Row, now: int, *, reas
     spent = False
     due: int | None
     if row["road"] in EBXML_ROADS:  # the same envelope is safe to send again: there the plan of resends holds
-        due = plan_of(row).due_at(row["resends"], now, soon_s=None if row["road"] == EBXML_MAIL else wait_s)
+        by_itself = row["road"] == EBXML_MAIL or reason == AWAITED  # the receipt comes by itself: nothing was lost yet
+        due = plan_of(row).due_at(row["resends"], now, soon_s=None if by_itself else wait_s)
     else:
         spent = row["resends"] >= 1
         due = None if spent else now + round(wait_s * 1e6)

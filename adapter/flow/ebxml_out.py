@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import sqlalchemy as sa
+
 import adapter.documents as documents
 import adapter.xmlio as xmlio
 from adapter.ebxml.build import build
@@ -21,12 +23,12 @@ from adapter.ebxml.opening import open_http
 from adapter.ebxml.pack import Attachment, Packed, pack_http
 from adapter.ebxml.plaintext import build_plaintext
 from adapter.errors import AccessError, AdapterError, TransportError, UnknownOutcomeError
-from adapter.flow.dispatch import plan_of, record_failure
+from adapter.flow.dispatch import AWAITED, plan_of, record_failure
 from adapter.flow.ebxml_keys import company_signer, software_of
+from adapter.flow.ebxml_look import look_first
 from adapter.flow.ebxml_plan import (
     NOT_IN_FORCE,
     abandon,
-    has_its_receipt,
     is_over,
     plan_for,
     suspend,
@@ -37,16 +39,16 @@ from adapter.flow.ebxml_post import send_mail
 from adapter.flow.ebxml_proof import judge_signal, record_signal
 from adapter.flow.ebxml_way import Way, find_address, find_way
 from adapter.flow.parts import Parts
-from adapter.flow.processes import agreement_of
+from adapter.flow.processes import agreement_of, named
 from adapter.identifiers import is_message_id
 from adapter.model.document import Facts
 from adapter.model.partner import RegisterEntry
 from adapter.model.process import Process, national
-from adapter.model.wire import EBXML_MAIL
+from adapter.model.wire import EBXML_MAIL, EBXML_ROADS
 from adapter.security import cms
 from adapter.security.envelope_signature import sign_envelope
 from adapter.security.keys import Signer
-from adapter.store import journal, outbox
+from adapter.store import envelopes, journal, outbox
 from adapter.store.database import from_us
 from adapter.store.statements import Row
 
@@ -63,21 +65,32 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Letter:
-    """A row with its message, and for an AppRec of ours the inbound row that it answers."""
+    """A row with its message. ``answered``: the inbound row that an AppRec of ours answers; ``asked``: the one that
+    another message of ours replies to."""
 
     row: Row
     message: Row
     answered: Row | None
+    asked: Row | None
     partner: RegisterEntry
 
     @property
     def received(self) -> Mapping[str, str]:
         """The envelope words of the message that is answered; empty for other messages, and for other roads."""
-        return (self.answered["overrides"] or {}).get("ebxml", {}) if self.answered is not None else {}
+        return _written(self.answered)
+
+    @property
+    def running(self) -> Mapping[str, str]:
+        """The same of what a reply of ours names as its parent: one conversation goes on (HIS 1037 6.2.1)."""
+        return _written(self.answered or self.asked)
 
     @property
     def process(self) -> Process:
         return _turned(self.received, self.row) if self.received else _process(self.message, self.row)
+
+
+def _written(row: Row | None) -> Mapping[str, str]:
+    return (row["overrides"] or {}).get("ebxml", {}) if row is not None else {}
 
 
 def send_rows(parts: Parts, rows: list[Row]) -> None:
@@ -103,7 +116,8 @@ def _send(parts: Parts, row: Row) -> None:
         message = outbox.find_message(db, row["message_id"])
         assert message is not None
         answered = outbox.find_delivery(db, message["answers"]) if message["answers"] is not None else None
-    letter = _Letter(row=row, message=message, answered=answered, partner=partner)
+        asked = _asked(db, row, message) if answered is None else None
+    letter = _Letter(row=row, message=message, answered=answered, asked=asked, partner=partner)
     sealed = _stored(parts, row)
     if sealed is None:
         sealed, address = _seal(parts, letter)
@@ -115,13 +129,18 @@ def _send(parts: Parts, row: Row) -> None:
         _post(parts, {**row, "remote_id": sealed.message_id}, address, sealed)
 
 
+def _asked(db: sa.Connection, row: Row, message: Row) -> Row | None:
+    parent, tenant = message["parent"], row["tenant"]
+    return envelopes.find_asked(db, EBXML_ROADS, tenant=tenant, sender=row["party"], msg_id=parent) if parent else None
+
+
 def _mail(parts: Parts, row: Row, partner: RegisterEntry, sealed: Sealed) -> None:
     """By mail the receipt comes later, as a mail of its own; until then the row waits for proof."""
-    if row["resends"] and has_its_receipt(parts, row):
+    if row["resends"] and not look_first(parts, row):
         return
     attached, name = [sealed.attachment], sealed.message_id
     send_mail(parts, partner, sealed.envelope, attached, envelope_id=name, row=row)
-    raise UnknownOutcomeError("the mail server has it, and no receipt has come", code="EBXML.AWAITED")
+    raise UnknownOutcomeError("the mail server has it, and no receipt has come", code=AWAITED)
 
 
 def _post(parts: Parts, row: Row, url: str, sealed: Sealed) -> None:
@@ -134,6 +153,8 @@ def _post(parts: Parts, row: Row, url: str, sealed: Sealed) -> None:
         return
     proof = judge_signal(parts, opened, row, sealed.envelope, in_response=True)
     record_signal(parts, row["id"], proof, reply.body)
+    if proof.leg is None and not reply.body:
+        raise UnknownOutcomeError("the partner has it, and its receipt comes by itself", code=AWAITED)
     if proof.leg is None:
         raise UnknownOutcomeError("the answer proves no receipt", code="EBXML.NO_PROOF")
 
@@ -234,17 +255,19 @@ def _signed(
 
 
 def _words(letter: _Letter, way: Way, facts: Facts) -> dict[str, Any]:
-    """What the envelope says of the message. A receipt goes back in the conversation that it came in."""
-    row, message, answered, received = letter.row, letter.message, letter.answered, letter.received
+    """What the envelope says of the message. What answers another goes in the conversation that it came in; NAV goes
+    by RefToMessageId too, which others do not get (HIS 1037 4.2, errata 2)."""
+    row, message, running = letter.row, letter.message, letter.running
+    to = letter.answered or letter.asked
     own = [one for one in (message["conversation"], message["msg_id"]) if one and is_message_id(one)]
-    nav = agreement_of(letter.partner).nav
+    about = running.get("message_id", to["remote_id"]) if to is not None else None
     return {
         "sender": message["sender"],
         "receiver": row["party"],
         "process": way.process,
         "cpa_id": way.cpa_id,
-        "conversation_id": received.get("conversation_id") or (own[0] if own else row["id"]),
-        "ref_to_message_id": answered["remote_id"] if answered is not None and nav else None,
+        "conversation_id": running.get("conversation_id") or (own[0] if own else row["id"]),
+        "ref_to_message_id": about if agreement_of(letter.partner).nav else None,
         "service_type": way.service_type,
         "namespace": facts.namespace,
         "version": facts.version or "",
@@ -253,14 +276,7 @@ def _words(letter: _Letter, way: Way, facts: Facts) -> dict[str, Any]:
 
 def _process(message: Row, row: Row) -> Process:
     """National names by formula, and on top of them those that the row was queued with (P13)."""
-    base, names = national(message["msg_type"] or ""), row["overrides"] or {}
-    return Process(
-        name=base.name,
-        service=str(names.get("service", base.service)),
-        action=str(names.get("action", base.action)),
-        from_role=str(names.get("senderRole", base.from_role)),
-        to_role=str(names.get("receiverRole", base.to_role)),
-    )
+    return named(national(message["msg_type"] or ""), row["overrides"] or {})
 
 
 def _turned(received: Mapping[str, str], row: Row) -> Process:

@@ -26,7 +26,6 @@ from adapter.store import journal, outbox
 from adapter.store.database import to_us
 from adapter.store.statements import Row
 
-LOOKED_LATELY_US = 1_000_000
 NOT_IN_FORCE = ("CPA.ENDED", "CPA.NOT_BEGUN", "CPA.STATUS")
 
 
@@ -87,24 +86,6 @@ def take_answer(parts: Parts, row: Row, opened: Opened, reply: HttpReply) -> Non
         from adapter.flow.ebxml_in import receive_envelope
 
         receive_envelope(parts, reply.body, reply.headers.items())
-
-
-def has_its_receipt(parts: Parts, row: Row) -> bool:
-    """Before a resend the mailbox is looked into (HITS 1171 8.1); True when the receipt was there after all.
-
-    A mailbox that cannot be read holds nothing up: the partner knows a message that it has had.
-    """
-    from adapter.flow.ebxml_mail import poll_mailbox
-
-    road = parts.mail_of(row["tenant"])
-    if road is not None and parts.store.now_us() - road.memory.looked_at > LOOKED_LATELY_US:
-        try:
-            poll_mailbox(parts, road)
-        except AdapterError as error:
-            parts.log.warning("mailbox not read before a resend", extra={"code": error.code})
-    with parts.store.reading() as db:
-        found = outbox.find_delivery(db, row["id"])
-    return found is None or found["leg"] != Leg.SENDING.value
 
 
 def watch_own_key(parts: Parts, way: Way, signer: Signer) -> None:

@@ -17,7 +17,7 @@ from adapter.ebxml.agreement import Route
 from adapter.ebxml.words import cpa_id_without_agreement
 from adapter.errors import NotFoundError, RefusedError, SettingsError
 from adapter.flow.agreements import Held, ids_of
-from adapter.flow.ebxml_keys import load_certificate, registered_certificate
+from adapter.flow.ebxml_keys import company_signer, load_certificate, registered_certificate
 from adapter.flow.parts import Parts
 from adapter.flow.processes import agreement_of
 from adapter.model.partner import Agreement, RegisterEntry
@@ -88,6 +88,7 @@ def refuse_unreachable(
     """What dispatch would find too late, told at submit: raises as ``find_way``, and RefusedError P25.SIZE."""
     road = agreement_of(receiver).road
     find_way(parts, tenant=tenant, sender=sender, partner=receiver, road=road, process=process)
+    company_signer(parts, parts.tenant(tenant))
     mail = parts.mail_of(tenant)
     if road == EBXML_MAIL and mail is not None:
         # Encrypted, and in base64 with its line ends; the envelope beside it.

@@ -23,13 +23,14 @@ from adapter.flow.check import CheckContext, Checked, check_document
 from adapter.flow.identity import columns_of
 from adapter.flow.knowledge import content_of, is_specialist, known_outbound
 from adapter.flow.parts import HOUR_US, Parts, limit_for, urgency_of
-from adapter.flow.processes import agreement_of, process_of, refuse_type, wire_names
+from adapter.flow.processes import agreement_of, named, process_of, refuse_type, wire_names
 from adapter.identifiers import read_her_id
 from adapter.model.document import Built, Facts
 from adapter.model.message import Head, OutgoingMessage, ReceiverChoice
 from adapter.model.partner import RegisterEntry, ServiceType
 from adapter.model.party import Party
 from adapter.model.process import Process, Signing
+from adapter.model.wire import EBXML_MAIL, EBXML_ROADS
 from adapter.store import outbox
 from adapter.validation.subject import RuleContext
 
@@ -154,6 +155,7 @@ def _refuse_signer(judged: Checked, process: Process, receiver: RegisterEntry) -
 
 def store(parts: Parts, ready: Prepared, *, key: str | None, input_digest: str) -> str:
     """Message, bytes, one row per receiver and the first events in one transaction (P1); gives the message id."""
+    _refuse_unreachable(parts, ready)
     facts, at = ready.facts, parts.store.now_us()
     sender = address_of(facts.sender) if facts.sender else None
     columns = {
@@ -174,6 +176,23 @@ def store(parts: Parts, ready: Prepared, *, key: str | None, input_digest: str) 
         outbox.add(db, new, rows, at=at)
     parts.log.info("submitted", extra={"message_id": new.id, "msg_type": facts.msg_type, "receivers": len(rows)})
     return new.id
+
+
+def _refuse_unreachable(parts: Parts, ready: Prepared) -> None:
+    """What an ebXML receiver lacks (road, address, certificate, agreement) is told now and not first at dispatch."""
+    for receiver in ready.receivers:
+        agreement = agreement_of(receiver)
+        if agreement.road in EBXML_ROADS:
+            from adapter.flow.ebxml_way import refuse_unreachable  # loads cryptography; EDI 2.0 alone need not
+
+            refuse_unreachable(
+                parts,
+                tenant=ready.tenant.name,
+                sender=address_of(ready.facts.sender) if ready.facts.sender else 0,
+                receiver=receiver,
+                process=named(ready.process, wire_names(ready.process, agreement)),
+                size_bytes=len(ready.document),
+            )
 
 
 def _lane(db: sa.Connection, tenant: str, columns: dict[str, Any]) -> str:
@@ -253,6 +272,7 @@ def _same(found: tuple[str, str], digest: str) -> str:
 
 def _rules(parts: Parts, tenant: TenantSettings | None, receiver: RegisterEntry | None, **more: Any) -> RuleContext:
     agreement = agreement_of(receiver)
+    more.setdefault("road", agreement.road)
     return RuleContext(
         direction="out",
         ours=frozenset(tenant.her_ids) if tenant else frozenset(),
@@ -274,9 +294,17 @@ def _context(
         "signer_profession": claim.profession if claim else None,
         "attachment_pieces": built.attachments,
         "sender_is_specialist": is_specialist(parts.entry(message.sender)),
+        "road": _narrowest(parts, receiver, message),
         **known_outbound(parts, tenant, receiver),
     }
     return CheckContext(rules=_rules(parts, tenant, receiver, **more))
+
+
+def _narrowest(parts: Parts, receiver: RegisterEntry, message: OutgoingMessage) -> str:
+    """The road whose limits hold for the attachments: mail, when any receiver is reached by mail (P25)."""
+    copies = [parts.entry(copy.her_id) for copy in message.copies]
+    roads = [agreement_of(one).road for one in (receiver, *copies)]
+    return EBXML_MAIL if EBXML_MAIL in roads else roads[0]
 
 
 def _signer(

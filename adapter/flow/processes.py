@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from adapter.codes import Coded
@@ -37,6 +39,17 @@ def wire_names(process: Process, agreement: Agreement) -> dict[str, Any]:
             "receiverRole": process.to_role,
         }
     return {**names, **agreement.overrides}
+
+
+def named(process: Process, names: Mapping[str, Any]) -> Process:
+    """The process under the names that a row was queued with (``wire_names``): what stands there wins (P13)."""
+    return replace(
+        process,
+        service=str(names.get("service", process.service)),
+        action=str(names.get("action", process.action)),
+        from_role=str(names.get("senderRole", process.from_role)),
+        to_role=str(names.get("receiverRole", process.to_role)),
+    )
 
 
 def receipt_names(process: Process, agreement: Agreement) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import cast
 
 from adapter.model.attachment_formats import matches_magic
 from adapter.model.document import AttachmentFacts
+from adapter.model.wire import EBXML_HTTP
 from adapter.validation import names
 from adapter.validation.attachment_policy import MAIL_LIMIT_BYTES, NAV_COUNT, READABLE, allowed_formats, normal
 from adapter.validation.base64_text import beginning, is_base64, raw_size
@@ -115,7 +116,7 @@ def kinds(subject: Subject) -> Iterator[Hit]:
 
 
 def mail_size(subject: Subject) -> Iterator[Hit]:
-    if subject.context.road == "edi20":
+    if subject.context.road in ("edi20", EBXML_HTTP):
         return
     total = sum(
         len(raw) if raw is not None else raw_size(attachment.base64_chars) for attachment, raw in _pieces(subject)
