@@ -45,7 +45,7 @@ def live(plan: dict[str, object], life: int, kill_after: int | None) -> bool:
     turns = [submit, lambda: consume(adapter, Path(str(plan["ehr"]))), *jobs]
     chance = random.Random(life)
     if kill_after is not None:
-        adapter.parts.store.after_commit = _killer(adapter.parts.store.commits + kill_after)
+        arm(adapter, kill_after)
     for _ in range(12):
         chance.shuffle(turns)
         for turn in turns:
@@ -64,12 +64,15 @@ def ask_the_operator(adapter: Adapter) -> None:
             adapter.requeue(row["message_id"], "the worker was killed twice while it was sending this")
 
 
-def _killer(limit: int) -> Callable[[int], None]:
+def arm(adapter: Adapter, kill_after: int) -> None:
+    """SIGKILL after so many commits from now."""
+    limit = adapter.parts.store.commits + kill_after
+
     def killer(commits: int) -> None:
         if commits >= limit:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return killer
+    adapter.parts.store.after_commit = killer
 
 
 def consume(adapter: Adapter, seen: Path) -> bool:
@@ -94,7 +97,8 @@ def finished(adapter: Adapter, wanted: int) -> bool:
     return len(out) == wanted and all(row["answer"] == "accepted" for row in out) and not moving and not receipts_moving
 
 
-def main() -> None:
+def run(live: Callable[[dict[str, object], int, int | None], bool]) -> None:
+    """Live the lives of the plan, each in a process of its own, until nothing is left to do."""
     plan = json.loads(Path(sys.argv[1]).read_text())
     kills: list[int | None] = [*plan["kills"]]
     for life in range(len(kills) + 40):
@@ -116,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(live)

@@ -7,12 +7,14 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from adapter import shapes
+from adapter.config import Settings
 from adapter.simulator import world as place
 from tests.journeys.kill_driver import LIFE_S
 from tests.journeys.rig import Rig, letter, load
@@ -23,12 +25,13 @@ SEED = 20261121
 FOLLOWS = timedelta(seconds=LIFE_S)
 
 
-def to_toml(rig: Rig) -> str:
-    """The rig's settings as a file for another process."""
-    plain = shapes.plain(rig.settings)
+def to_toml(settings: Settings) -> str:
+    """The settings as a file for another process."""
+    plain = shapes.plain(settings)
     plain.pop("base")
     plain["worker"] = {**plain["worker"], "unknown_wait_s": 1.0, "batch": 50}
-    plain["edi20"]["total_timeout_s"] = 5.0
+    if settings.edi20 is not None:
+        plain["edi20"]["total_timeout_s"] = 5.0
     return "\n".join(_lines(plain))
 
 
@@ -56,7 +59,7 @@ def test_fifty_kills_lose_nothing_and_hand_nothing_over_twice(tmp_path: Path) ->
     for msg_id in ids:
         rig.world.inject(letter(rig, msg_id=msg_id), place.SOLVANG_GP, sender=place.BEKKELIA_GP, msg_id=msg_id)
     rig.adapter.close()
-    (tmp_path / "adapter.toml").write_text(to_toml(rig))
+    (tmp_path / "adapter.toml").write_text(to_toml(rig.settings))
     chance = random.Random(SEED)
     plan = {
         "settings": str(tmp_path / "adapter.toml"),
@@ -66,29 +69,29 @@ def test_fifty_kills_lose_nothing_and_hand_nothing_over_twice(tmp_path: Path) ->
         "kills": [chance.randint(1, 40) for _ in range(KILLS)],
     }
     (tmp_path / "plan.json").write_text(json.dumps(plan))
-    killed = run_lives(tmp_path, lives)
+    killed = run_lives(tmp_path, lambda life: lives.__setitem__(0, life))
     assert killed == KILLS
     rig.adapter = rig.open()
     check_nothing_lost_or_doubled(rig, ids, tmp_path / "ehr.txt")
     rig.close()
 
 
-def run_lives(folder: Path, lives: list[int]) -> int:
-    """Let the driver live its lives, the world's clock following; gives how many ended by a kill."""
-    command = [sys.executable, "-m", "tests.journeys.kill_driver", str(folder / "plan.json")]
+def run_lives(folder: Path, begin: Callable[[int], None], driver: str = "kill_driver") -> int:
+    """Let the driver live its lives, ``begin`` before each of them; gives how many ended by a kill."""
+    command = [sys.executable, "-m", f"tests.journeys.{driver}", str(folder / "plan.json")]
     root = Path(__file__).parents[2]
     killed = 0
-    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
-        assert driver.stdin is not None
-        assert driver.stdout is not None
-        for line in driver.stdout:
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as lives:
+        assert lives.stdin is not None
+        assert lives.stdout is not None
+        for line in lives.stdout:
             if line.startswith("life "):
-                lives[0] = int(line.split()[1])
-                driver.stdin.write("go\n")
-                driver.stdin.flush()
+                begin(int(line.split()[1]))
+                lives.stdin.write("go\n")
+                lives.stdin.flush()
             else:
                 killed += json.loads(line)["killed"]
-    assert driver.returncode == 0
+    assert lives.returncode == 0
     return killed
 
 

@@ -1,0 +1,67 @@
+"""Lives of one worker process on the mail road, each ended by SIGKILL after a given number of commits.
+
+Run by ``test_ebxml_kills.py``, as ``kill_driver`` is by ``test_kills.py``. Each life submits its share of the messages.
+Every second one works for a while before the killer is armed, so that the kills fall all over the run; the others have
+it from their first commit, so that they fall into the recovery from the kill before.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from adapter import shapes, worker
+from adapter.assembly import Adapter, open_adapter
+from adapter.config import load_settings
+from adapter.flow import dispatch, ebxml_in, ebxml_mail, ebxml_out, handover, inbound, outbound, receipts
+from adapter.model.message import OutgoingMessage
+from adapter.security import cms, envelope_signature, xmldsig
+from adapter.transport import imap, smtp
+from tests.journeys.kill_driver import arm, consume, run
+
+LIFE_S = 3600  # how far the clock goes on between two lives: leases run out, and twelve lives are a resend's wait
+BEHIND_THE_KILLER = (
+    *(dispatch, ebxml_in, ebxml_mail, ebxml_out, handover, inbound, outbound, receipts),
+    *(cms, envelope_signature, xmldsig, imap, smtp),
+)
+
+
+def live(plan: dict[str, object], life: int, kill_after: int | None) -> bool:
+    """One life; True when nothing was left to do. With ``kill_after`` it ends by SIGKILL after so many commits."""
+    offset = timedelta(seconds=life * LIFE_S)
+    adapter = open_adapter(load_settings(str(plan["settings"])), now=lambda: datetime.now(UTC) + offset)
+    message = shapes.read(OutgoingMessage, plan["out"])
+    whole, share = int(str(plan["messages"])), int(str(plan["share"]))
+
+    def submit() -> None:
+        with adapter.parts.store.reading() as db:
+            begin = db.exec_driver_sql("SELECT count(*) FROM message WHERE submit_key IS NOT NULL").scalar() or 0
+        for number in range(begin, min((life + 1) * share, whole)):
+            adapter.submit(message, key=f"out-{number}")
+
+    jobs = [job for name, (_, job) in worker.jobs(adapter.parts).items() if name not in ("overdue", "housekeeping")]
+    # The order differs from life to life, so that every kind of step is in reach of the kill.
+    turns = [submit, lambda: consume(adapter, Path(str(plan["ehr"]))), *jobs]
+    chance = random.Random(life)
+    for turn_of in range(12):
+        if kill_after is not None and turn_of == life % 2:
+            arm(adapter, kill_after)
+        chance.shuffle(turns)
+        if not sum(bool(turn()) for turn in turns) and turn_of > 3:
+            break
+    done = finished(adapter, whole)
+    adapter.close()
+    return done
+
+
+def finished(adapter: Adapter, wanted: int) -> bool:
+    rows = adapter.list(limit=10_000)
+    out = [row for row in rows if row["direction"] == "out"]
+    moving = [row for row in rows if row["step"] in ("received", "opened", "accepted", "handed over")]
+    notes = [row for row in out if row["answer"] != "not asked"]
+    return len(notes) == wanted and all(row["leg"] == "confirmed" for row in out) and not moving
+
+
+if __name__ == "__main__":
+    run(live)
