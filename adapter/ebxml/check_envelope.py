@@ -28,9 +28,10 @@ from adapter.ebxml.names import (
     ds,
     eb,
     is_message_id,
+    namespace_of,
     soap,
 )
-from adapter.ebxml.read import is_true, text_of
+from adapter.ebxml.read import is_true, named, text_of
 from adapter.ebxml.rulebook import Act, Hit
 from adapter.ebxml.structure import check_structure, line_of
 from adapter.ebxml.versions import NATIONAL_ACTIONS, VERSIONS, fits_action
@@ -46,6 +47,10 @@ _NINE = re.compile(r"[0-9]{9}")
 _HEADER = "/Envelope/Header/MessageHeader"
 # absent, no PartyId, empty, no HER-id, several HER-ids, not digits
 _FROM_RULES, _TO_RULES = ("10", "58", "25", "60", "14", "31"), ("9", "59", "55", "61", "13", "56")
+_ENVELOPE, _UNDERSTAND, _VERSION = soap("Envelope"), soap("mustUnderstand"), eb("version")
+_MESSAGE_HEADER, _MESSAGE_DATA = eb("MessageHeader"), eb("MessageData")
+_SYNC_REPLY, _MESSAGE_ORDER = eb("SyncReply"), eb("MessageOrder")
+_USUAL_BLOCKS = frozenset({_MESSAGE_HEADER, eb("AckRequested"), ds("Signature")})
 _KNOWN_BLOCKS = frozenset(
     eb(name) for name in ("MessageHeader", "AckRequested", "Acknowledgment", "ErrorList", "MessageOrder", "SyncReply")
 ) | {ds("Signature")}
@@ -74,18 +79,19 @@ def check_octets(octets: bytes, charset: str | None = None) -> Iterator[Hit]:
 
 def check_envelope(root: Element, envelope: Envelope, road: Road | None) -> Iterator[Hit]:
     """All rules of the envelope that need nothing beside it; ``envelope`` is what was read from ``root``."""
-    if root.tag != soap("Envelope"):
-        yield Hit("43" if etree.QName(root).namespace in (SOAP, EB, None) else "86", "/")
+    if root.tag != _ENVELOPE:
+        yield Hit("43" if namespace_of(root.tag) in (SOAP, EB, None) else "86", "/")
         return
     if envelope.fault is not None:
         yield Hit("EB22", "/Envelope/Body/Fault")
         return
-    yield from _frame(root)
-    header, body = root.find(soap("Header")), root.find(soap("Body"))
-    block = header.find(eb("MessageHeader")) if header is not None else None
+    frame = named(root)
+    header, body = frame.get(soap("Header")), frame.get(soap("Body"))
+    yield from _frame(header, body)
+    block = next(header.iterchildren(_MESSAGE_HEADER), None) if header is not None else None
     if header is None or block is None:
         if header is not None:
-            speaks = any(etree.QName(one).namespace == EB for one in root.iter(etree.Element))
+            speaks = any(namespace_of(one.tag) == EB for one in root.iter(etree.Element))
             yield Hit("4" if speaks else "86", "/Envelope/Header")
         return
     yield from check_structure(root, envelope.kind)
@@ -107,20 +113,23 @@ def check_envelope(root: Element, envelope: Envelope, road: Road | None) -> Iter
         yield Hit("EB27", f"{_HEADER}/Service")
 
 
-def _frame(root: Element) -> Iterator[Hit]:
-    if root.find(soap("Header")) is None:
+def _frame(header: Element | None, body: Element | None) -> Iterator[Hit]:
+    if header is None:
         yield Hit("2", "/Envelope")
-    if root.find(soap("Body")) is None:
+    if body is None:
         yield Hit("3", "/Envelope")
 
 
 def _header_blocks(header: Element, road: Road | None) -> Iterator[Hit]:
-    for block in header.iterchildren(etree.Element):
-        forbidden = block.tag == eb("SyncReply") and road is Road.SMTP
-        unknown = block.tag not in _KNOWN_BLOCKS and is_true(block.get(soap("mustUnderstand"))) is True
+    for block in header:
+        tag = block.tag
+        if tag in _USUAL_BLOCKS:
+            continue
+        forbidden = tag == _SYNC_REPLY and road is Road.SMTP
+        unknown = tag not in _KNOWN_BLOCKS and is_true(block.get(_UNDERSTAND)) is True
         if forbidden or unknown:
             yield Hit("100", "/Envelope/Header/*", line_of(block))
-        if block.tag == eb("MessageOrder"):
+        if tag == _MESSAGE_ORDER:
             yield Hit("EB9", "/Envelope/Header/MessageOrder", line_of(block))
 
 
@@ -136,7 +145,7 @@ def _body_blocks(body: Element, kind: Kind | None) -> Iterator[Hit]:
 
 
 def _message_header(block: Element, envelope: Envelope) -> Iterator[Hit]:
-    version, understood = block.get(eb("version")), block.get(soap("mustUnderstand"))
+    version, understood, words = block.get(_VERSION), block.get(_UNDERSTAND), named(block)
     if version is None:
         yield Hit("8", f"{_HEADER}/@version")
     elif version.strip() != VERSION:
@@ -145,7 +154,7 @@ def _message_header(block: Element, envelope: Envelope) -> Iterator[Hit]:
         yield Hit("7", f"{_HEADER}/@mustUnderstand")
     elif is_true(understood) is not True:
         yield Hit("69", f"{_HEADER}/@mustUnderstand")
-    yield from _message_data(block, envelope)
+    yield from _message_data(words.get(_MESSAGE_DATA), envelope)
     if envelope.cpa_id is None:
         yield Hit("11", f"{_HEADER}/CPAId")
     elif not _cpa_id_has_form(envelope):
@@ -153,26 +162,28 @@ def _message_header(block: Element, envelope: Envelope) -> Iterator[Hit]:
     if envelope.conversation_id is None:
         yield Hit("EB17", f"{_HEADER}/ConversationId")
     for name, side, rules in (("From", envelope.sender, _FROM_RULES), ("To", envelope.receiver, _TO_RULES)):
-        yield from _party(block.find(eb(name)), side, f"{_HEADER}/{name}", rules)
+        element = words.get(eb(name))
+        yield from _party(element, side, f"{_HEADER}/{name}", rules)
         if side.role is not None and envelope.kind is not Kind.PAYLOAD and envelope.kind is not None:
             yield Hit("EB5", f"{_HEADER}/{name}/Role")
-        if side.role is None and envelope.kind is Kind.PAYLOAD and block.find(eb(name)) is not None:
+        if side.role is None and envelope.kind is Kind.PAYLOAD and element is not None:
             yield Hit("EB4", f"{_HEADER}/{name}/Role")
     for name, missing, empty in (("Service", "47", "71"), ("Action", "48", "72")):
-        if block.find(eb(name)) is None:
+        if eb(name) not in words:
             yield Hit(missing, f"{_HEADER}/{name}")
-        elif text_of(block.find(eb(name))) is None:
+        elif text_of(words[eb(name)]) is None:
             yield Hit(empty, f"{_HEADER}/{name}")
 
 
-def _message_data(block: Element, envelope: Envelope) -> Iterator[Hit]:
+def _message_data(data: Element | None, envelope: Envelope) -> Iterator[Hit]:
     about = f"{_HEADER}/MessageData"
-    written = block.find(f"{eb('MessageData')}/{eb('MessageId')}")
+    words = named(data) if data is not None else {}
+    written = words.get(eb("MessageId"))
     if envelope.message_id is None:
         yield Hit("76", f"{about}/MessageId")
     elif written is not None and not is_message_id(written.text):  # blanks around it count (V 5.8.2)
         yield Hit("102", f"{about}/MessageId")
-    time = text_of(block.find(f"{eb('MessageData')}/{eb('Timestamp')}"))
+    time = text_of(words.get(eb("Timestamp")))
     if envelope.timestamp is None:
         yield Hit("77", f"{about}/Timestamp")
     elif time and not has_zone(time):

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import unquote
 
 from adapter.ebxml.mime import content_id_of
 from adapter.ebxml.names import C14N, CANONICAL, DIGESTS, ENVELOPED, SIGNATURES, XPATH, ErrorCode, Kind, ds
-from adapter.ebxml.read import signature_of, signed_references
+from adapter.ebxml.read import named, signature_of, signed_references
 from adapter.ebxml.rulebook import Act, Hit
 from adapter.ebxml.words import Envelope, SignedReference
 from adapter.xmlio import Element
@@ -20,8 +20,17 @@ _INFO = f"{_BLOCK}/SignedInfo"
 _MOST = 50
 
 
-def check_signature(root: Element, kind: Kind | None, *, allow_sha1: bool = True) -> Iterator[Hit]:
-    """The failed rules of form. A MessageError is judged too; who may send one unsigned is the journey's rule (P19)."""
+def check_signature(
+    root: Element,
+    kind: Kind | None,
+    references: Sequence[SignedReference] | None = None,
+    *,
+    allow_sha1: bool = True,
+) -> Iterator[Hit]:
+    """The failed rules of form; ``references`` are the signature's own, where the caller has read them.
+
+    A MessageError is judged too; who may send one unsigned is the journey's rule (P19).
+    """
     count = sum(1 for _ in root.iter(ds("Signature")))
     signature = signature_of(root)
     if signature is None:
@@ -29,19 +38,22 @@ def check_signature(root: Element, kind: Kind | None, *, allow_sha1: bool = True
         return
     if count > 1:
         yield Hit("52", "/Envelope/Header")
+    within = named(signature)
     for name, rule in (("SignedInfo", "363"), ("SignatureValue", "42"), ("KeyInfo", "32")):
-        if signature.find(ds(name)) is None:
+        if ds(name) not in within:
             yield Hit(rule, _BLOCK)
-    yield from _methods(signature, allow_sha1)
-    yield from _references(signed_references(root), kind, allow_sha1, signature.find(ds("SignedInfo")) is not None)
-    yield from _key_info(signature.find(ds("KeyInfo")))
+    info = within.get(ds("SignedInfo"))
+    yield from _methods(info, allow_sha1)
+    found = signed_references(root) if references is None else references
+    yield from _references(found, kind, allow_sha1, info is not None)
+    yield from _key_info(within.get(ds("KeyInfo")))
 
 
-def check_coverage(root: Element, envelope: Envelope) -> Iterator[Hit]:
+def check_coverage(root: Element, envelope: Envelope, references: Sequence[SignedReference]) -> Iterator[Hit]:
     """Every part that the Manifest names must be named by the signature too (EB3), whether it came or not."""
     if signature_of(root) is None:
         return
-    signed = {unquote(content_id_of(one.uri) or "") for one in signed_references(root)}
+    signed = {unquote(content_id_of(one.uri) or "") for one in references}
     for number, line in enumerate(envelope.manifest or (), 1):
         name = content_id_of(line.href)
         if name is not None and unquote(name) not in signed:
@@ -52,8 +64,8 @@ def _is_sha1(algorithm: str) -> bool:
     return algorithm.endswith("sha1")
 
 
-def _methods(signature: Element, allow_sha1: bool) -> Iterator[Hit]:
-    method = signature.find(f"{ds('SignedInfo')}/{ds('SignatureMethod')}")
+def _methods(info: Element | None, allow_sha1: bool) -> Iterator[Hit]:
+    method = info.find(ds("SignatureMethod")) if info is not None else None
     algorithm = (method.get("Algorithm") if method is not None else None) or ""
     if algorithm not in SIGNATURES or (_is_sha1(algorithm) and not allow_sha1):
         yield Hit("84", f"{_INFO}/SignatureMethod")
@@ -62,7 +74,7 @@ def _methods(signature: Element, allow_sha1: bool) -> Iterator[Hit]:
 
 
 def _references(
-    references: tuple[SignedReference, ...], kind: Kind | None, allow_sha1: bool, has_info: bool
+    references: Sequence[SignedReference], kind: Kind | None, allow_sha1: bool, has_info: bool
 ) -> Iterator[Hit]:
     if not references:
         if has_info:

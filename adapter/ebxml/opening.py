@@ -20,7 +20,7 @@ from adapter.ebxml.mime import Package, Part, Shape, content_id_of, unpack, unpa
 from adapter.ebxml.moments import write_moment
 from adapter.ebxml.names import ErrorCode, Kind, Road
 from adapter.ebxml.plaintext import Plaintext
-from adapter.ebxml.read import read, signature_of
+from adapter.ebxml.read import read, signature_of, signed_references
 from adapter.ebxml.rulebook import RULES, Act, Hit, finding, in_order
 from adapter.ebxml.words import Envelope, Participant
 from adapter.errors import Finding, UnreadableError
@@ -164,8 +164,9 @@ def _checked(opened: Opened) -> Iterator[Hit]:
     yield from check_octets(opened.octets, package.envelope.head.parameters.get("charset"))
     yield from check_envelope(root, envelope, package.road)
     if envelope.kind is not None:
-        yield from check_signature(root, envelope.kind)
-        yield from check_coverage(root, envelope)
+        references = signed_references(root)
+        yield from check_signature(root, envelope.kind, references)
+        yield from check_coverage(root, envelope, references)
     if package.road is not None and envelope.kind is Kind.PAYLOAD:
         yield from check_parts(package, envelope)
 

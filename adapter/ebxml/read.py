@@ -45,19 +45,19 @@ def read(root: Element) -> Envelope:
     """The words of a parsed envelope; ``kind`` None when it is not an ebXML message (or is a SOAP Fault)."""
     if root.tag != soap("Envelope"):
         return Envelope(kind=None)
-    frame = _named(root)
+    frame = named(root)
     header, body = frame.get(_HEADER), frame.get(_BODY)
     fault = _fault(body)
-    blocks = _named(header) if header is not None else {}
+    blocks = named(header) if header is not None else {}
     block = blocks.get(_MESSAGE_HEADER)
     if block is None:
         return Envelope(kind=None, fault=fault)
-    words = _named(block)
+    words = named(block)
     data = words.get(_MESSAGE_DATA)
-    about = _named(data) if data is not None else {}
+    about = named(data) if data is not None else {}
     service, action = words.get(_SERVICE), text_of(words.get(_ACTION))
     receipt, report = _receipt(blocks.get(_ACKNOWLEDGMENT)), _report(blocks.get(_ERROR_LIST))
-    within = _named(body) if body is not None else {}
+    within = named(body) if body is not None else {}
     manifest = _manifest(within.get(_MANIFEST))
     told = within.get(_STATUS_RESPONSE)
     status = told if told is not None else within.get(_STATUS_REQUEST)
@@ -88,7 +88,7 @@ def read(root: Element) -> Envelope:
     )
 
 
-def _named(parent: Element) -> dict[str, Element]:
+def named(parent: Element) -> dict[str, Element]:
     """The first child of each name: to look up many of them costs less than to find each."""
     found: dict[str, Element] = {}
     for child in parent:
@@ -212,7 +212,7 @@ def _references(parent: Element) -> tuple[SignedReference, ...]:
 
 
 def _reference(block: Element) -> SignedReference:
-    within = _named(block)
+    within = named(block)
     method, value = within.get(_DIGEST_METHOD), within.get(_DIGEST_VALUE)
     steps = block.findall(_STEPS)[:20] if _TRANSFORMS in within else []
     return SignedReference(

@@ -6,7 +6,6 @@ Where a numbered rule says the same thing of the same element, that rule decides
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +20,7 @@ from adapter.xmlio import Element
 
 _MANY = 10_000
 _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
-_SIGNATURE, _DS_REFERENCE = ds("Signature"), ds("Reference")
+_SIGNATURE, _DS_REFERENCE, _TIMESTAMP = ds("Signature"), ds("Reference"), eb("Timestamp")
 _LANG = f"{{{XML}}}lang"
 _SEVERITIES = ("Warning", "Error")
 
@@ -166,69 +165,76 @@ _WORDS = {
     eb("messageStatus"): MESSAGE_STATUSES,
     xlink("type"): ("simple",),
 }
+_LIMITED = _TRUTHS | _WORDS.keys() | _NEVER_EMPTY
 _EMPTY_NAMED = frozenset(eb(name) for name in ("PartyId", "CPAId", "ConversationId", "Service", "Action", "MessageId"))
 
 
-def check_structure(root: Element, kind: Kind | None) -> Iterator[Hit]:
+def check_structure(root: Element, kind: Kind | None) -> list[Hit]:
     """Failed rules 16, 17 and u9 of a parsed envelope; ``kind`` decides what a double element costs."""
     seen: dict[str, int] = {}
-    for child in root.iterchildren(etree.Element):
+    hits: list[Hit] = []
+    for child in root:
         namespace = namespace_of(child.tag)
         seen[child.tag] = seen.get(child.tag, 0) + 1
         if seen[child.tag] > 1 or namespace is None or (namespace == SOAP and child.tag not in _FRAME):
-            yield Hit("16", _path(child), line_of(child))
+            hits.append(Hit("16", _path(child), line_of(child)))
     if list(seen)[:2] != [name for name in _FRAME if name in seen]:
-        yield Hit("16", _path(root), line_of(root))
-    for frame in _FRAME:
-        yield from _blocks(root.find(frame), kind)
+        hits.append(Hit("16", _path(root), line_of(root)))
+    for name in _FRAME:
+        frame = next(root.iterchildren(name), None)
+        if frame is not None:
+            _blocks(frame, kind, hits)
+    return hits
 
 
 _FRAME = (soap("Header"), soap("Body"))
 
 
-def _blocks(frame: Element | None, kind: Kind | None) -> Iterator[Hit]:
-    if frame is None:
-        return
+def _blocks(frame: Element, kind: Kind | None, hits: list[Hit]) -> None:
     seen: set[str] = set()
-    for block in frame.iterchildren(etree.Element):
-        namespace = namespace_of(block.tag)
-        if namespace in (EB, DS) and block.tag in seen and block.tag != _SIGNATURE:
+    for block in frame:
+        tag = block.tag
+        namespace = namespace_of(tag)
+        if namespace in (EB, DS) and tag in seen and tag != _SIGNATURE:
             signal = kind is not None and kind is not Kind.PAYLOAD
-            yield Hit("u9", _path(block), line_of(block), act=Act.DISCARD if signal else None)
-        seen.add(block.tag)
+            hits.append(Hit("u9", _path(block), line_of(block), act=Act.DISCARD if signal else None))
+        seen.add(tag)
         if namespace == EB:
-            yield from _element(block)
+            _element(block, tag, hits)
 
 
-def _element(element: Element) -> Iterator[Hit]:
-    shape = SHAPES.get(element.tag)
+def _element(element: Element, tag: str, hits: list[Hit]) -> None:
+    shape = SHAPES.get(tag)
     if shape is None:
-        yield _broken(element)
+        hits.append(_broken(element))
         return
-    yield from _attributes(element, shape)
+    names = element.keys()
+    if names or shape.required:
+        _attributes(element, tag, shape, [str(name) for name in names], hits)
     if shape.text is None:
-        yield from _children(element, shape)
+        _children(element, tag, shape, hits)
     elif len(element):
-        yield _broken(element)
+        hits.append(_broken(element))
     elif not (element.text or "").strip():
-        yield _broken(element, named=element.tag in _EMPTY_NAMED)
+        hits.append(_broken(element, named=tag in _EMPTY_NAMED))
     elif shape.text == "time" and read_moment(element.text) is None:
-        yield _broken(element, named=element.tag == eb("Timestamp"))
+        hits.append(_broken(element, named=tag == _TIMESTAMP))
 
 
-def _attributes(element: Element, shape: Shape) -> Iterator[Hit]:
+def _attributes(element: Element, tag: str, shape: Shape, names: list[str], hits: list[Hit]) -> None:
+    """At most 64 of them: the parser has seen to it."""
     for name in shape.required:
-        if element.get(name) is None:
-            yield _broken(element, named=(element.tag, name) in _NAMED)
-    for name in map(str, element.keys()):  # at most 64: the parser has seen to it
+        if name not in names:
+            hits.append(_broken(element, named=(tag, name) in _NAMED))
+    for name in names:
         if name in shape.known:
-            if not _has_form(element, name):
-                yield _broken(element, named=(element.tag, name) in _NAMED)
+            if name in _LIMITED and not _has_form(element, name):
+                hits.append(_broken(element, named=(tag, name) in _NAMED))
             continue
         namespace = namespace_of(name)
         foreign = shape.other_attributes and namespace not in (None, EB)
         if not foreign and namespace != _INSTANCE:
-            yield _broken(element)
+            hits.append(_broken(element))
 
 
 def _has_form(element: Element, name: str) -> bool:
@@ -240,27 +246,28 @@ def _has_form(element: Element, name: str) -> bool:
     return bool(value) or name not in _NEVER_EMPTY or (element.tag, name) == _MAY_BE_EMPTY
 
 
-def _children(element: Element, shape: Shape) -> Iterator[Hit]:
+def _children(element: Element, tag: str, shape: Shape, hits: list[Hit]) -> None:
     at, counts, after = 0, dict.fromkeys(shape.places, 0), False
     for child in element:
-        tag = child.tag
-        place = shape.places.get(tag)
+        name = child.tag
+        place = shape.places.get(name)
         if place is None:
             after = True
-            if not shape.foreign or namespace_of(tag) in (None, EB):
-                yield _broken(child)
+            if not shape.foreign or namespace_of(name) in (None, EB):
+                hits.append(_broken(child))
             continue
         if after or place < at:
-            yield _broken(child)
+            hits.append(_broken(child))
         at = max(at, place)
-        counts[tag] += 1
-        if tag != _DS_REFERENCE:  # the one child that is not ours to describe
-            yield from _element(child)
-    for tag, least, most in shape.children:
-        if counts[tag] < least:
-            yield _broken(element, named=(element.tag, tag) in _NAMED)
-        if counts[tag] > most:
-            yield Hit("u9", _path(element), line_of(element))
+        counts[name] += 1
+        if name != _DS_REFERENCE:  # the one child that is not ours to describe
+            _element(child, name, hits)
+    for name, least, most in shape.children:
+        if not least <= counts[name] <= most:
+            if counts[name] < least:
+                hits.append(_broken(element, named=(tag, name) in _NAMED))
+            else:
+                hits.append(Hit("u9", _path(element), line_of(element)))
 
 
 def _broken(element: Element, *, named: bool = False) -> Hit:

@@ -64,6 +64,7 @@ def _checked(value: str) -> str | None:
         return None
 
 
+@lru_cache(maxsize=256)
 def subject_text(certificate: Certificate) -> str:
     """The RFC 4514 subject of a company; for a person "(person)" and the certificate's serial in hex (P21)."""
     if is_person(certificate):
@@ -75,6 +76,7 @@ def valid_at(certificate: Certificate, when: datetime) -> bool:
     return certificate.not_valid_before_utc <= when <= certificate.not_valid_after_utc
 
 
+@lru_cache(maxsize=256)
 def may_sign(certificate: Certificate) -> bool:
     """True for key usage nonRepudiation, which is what the sector's signing certificates carry."""
     usage = find_extension(certificate, x509.KeyUsage)
@@ -121,8 +123,9 @@ def _chains(
                 yield from _chains((*so_far, other), others, roots)
 
 
+@lru_cache(maxsize=256)
 def _issued(certificate: Certificate, issuer: Certificate, *, below: int) -> bool:
-    """``below``: how many CA certificates lie between the issuer and the signer."""
+    """``below``: how many CA certificates lie between the issuer and the signer. A fact, whenever it is asked."""
     if certificate.issuer != issuer.subject or not _is_ca(issuer, below):
         return False
     if not _only_known_critical(certificate):

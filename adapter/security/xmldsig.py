@@ -20,6 +20,7 @@ import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pybase64
 from cryptography import x509
@@ -166,9 +167,15 @@ def write_signature(parent: Element, inside: bytes, signer: Signer) -> bytes:
     SignedInfo's own canonical form, as an apex, also carries every namespace and xml: attribute in force at its place.
     """
     value = signer.sign(_apex_tag(parent) + inside + b"</ds:SignedInfo>")
-    certificate = b64encode(signer.certificate.public_bytes(Encoding.DER))
+    certificate = _written(signer.certificate)
     declared = b"" if parent.nsmap.get("ds") == DS else b' xmlns:ds="%s"' % DS.encode()
     return _SIGNATURE % (declared, inside, b64encode(value), certificate)
+
+
+@lru_cache(maxsize=64)
+def _written(certificate: x509.Certificate) -> bytes:
+    """The certificate as KeyInfo has it. Kept: our own ones are few."""
+    return b64encode(certificate.public_bytes(Encoding.DER))
 
 
 def _apex_tag(parent: Element) -> bytes:
