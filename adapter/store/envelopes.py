@@ -46,6 +46,15 @@ def find_sent(db: sa.Connection, roads: Sequence[str], remote_id: str) -> Row | 
     return dict(found) if found is not None else None
 
 
+def find_asked(db: sa.Connection, roads: Sequence[str], *, tenant: str, sender: int, msg_id: str) -> Row | None:
+    """The row of a document that came by envelope from this sender: what a document of ours names as its parent."""
+    query = sa.select(delivery).join(message, message.c.id == delivery.c.message_id)
+    query = query.where(message.c.msg_id == msg_id, message.c.direction == "in", message.c.sender == sender)
+    query = query.where(delivery.c.tenant == tenant, delivery.c.road.in_(roads)).order_by(delivery.c.seq)
+    found = db.execute(query).mappings().first()
+    return dict(found) if found is not None else None
+
+
 def add_read(db: sa.Connection, name: str, message_id: str, *, at: int) -> None:
     """What a message from outside was kept as, by a name of its own; the first word stands."""
     add_once(db, remote, remote_id=name, message_id=message_id, at=at)
