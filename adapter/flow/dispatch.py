@@ -20,6 +20,7 @@ from adapter.store.statements import Row
 
 CLAIM_S = 120.0  # longer than any call's total time-out
 ACCESS_PAUSE_S = 300.0
+STOPPED = "worker stopped"
 AWAITED = "EBXML.AWAITED"  # the partner's server has it, and its receipt is to come
 DAMAGED = ("STORE.GONE", "STORE.CORRUPT")
 
@@ -68,7 +69,7 @@ def _give_up(parts: Parts, rows: list[Row]) -> None:
     now = parts.store.now_us()
     for row in rows:
         with suppress(StateError), parts.store.transaction() as db:  # it has ended since it was read
-            _record_unknown(parts, db, row, now, reason="worker stopped")
+            _record_unknown(parts, db, row, now, reason=STOPPED)
 
 
 def send_group(parts: Parts, rows: list[Row]) -> None:
@@ -246,7 +247,8 @@ def _record_unknown(parts: Parts, db: sa.Connection, row: Row, now: int, *, reas
     spent = False
     due: int | None
     if row["road"] in EBXML_ROADS:  # the same envelope is safe to send again: there the plan of resends holds
-        by_itself = row["road"] == EBXML_MAIL or reason == AWAITED  # the receipt comes by itself: nothing was lost yet
+        # The receipt comes by itself: nothing was lost yet. A worker that stopped may have sent nothing at all.
+        by_itself = reason == AWAITED or (row["road"] == EBXML_MAIL and reason != STOPPED)
         due = plan_of(row).due_at(row["resends"], now, soon_s=None if by_itself else wait_s)
     else:
         spent = row["resends"] >= 1
