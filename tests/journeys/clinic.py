@@ -244,7 +244,7 @@ class EbxmlRig(Rig):
     def _write_keys(self) -> None:
         super()._write_keys()
         self.changed_certificates: dict[str, Any] = {}
-        root = self.world.keys.root
+        root = self.issuer()
         usage = key_usage()
         sealed = type(usage)(**{**{name: getattr(usage, name) for name in _BITS}, **_OFF, "key_encipherment": True})
         self.ours = self.world.keys.companies["solvang"]
@@ -259,6 +259,10 @@ class EbxmlRig(Rig):
             stranger=root.issue_company("Granli kommune", "312045303"),
             ours=self.ours,
         )
+
+    def issuer(self) -> Any:
+        """What makes the clinic's keys, and ours for opening."""
+        return self.world.keys.root
 
     def _settings(self, tenants: Sequence[str], more: Any) -> Any:
         keys = {"opening": {"pkcs12": "opening.p12"}, "old": {"pkcs12": "old.p12"}}

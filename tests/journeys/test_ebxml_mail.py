@@ -2,97 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from itertools import count
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from adapter.config import TenantSettings
 from adapter.ebxml.opening import open_message
-from tests.journeys.clinic import CLINIC, EbxmlRig, edi_address
+from tests.journeys.clinic import CLINIC, edi_address
+from tests.journeys.mailing import MailRig, Make
 from tests.journeys.rig import letter, referral
-from tests.transport.mail_servers import PASSWORD, Dovecot, Sink, Taken, dovecot_is_missing
-
-USERS = count()
-
-
-@pytest.fixture(scope="module")
-def dovecot() -> Iterator[Dovecot]:
-    missing = dovecot_is_missing()
-    if missing is not None:
-        pytest.skip(missing)
-    with Dovecot() as running:
-        yield running
-
-
-@pytest.fixture
-def sink(dovecot: Dovecot) -> Iterator[Sink]:
-    pytest.importorskip("aiosmtpd", reason="aiosmtpd is not installed (requirements-dev.txt)")
-    with Sink(dovecot.certificate) as running:
-        yield running
-
-
-class MailRig(EbxmlRig):
-    """The clinic reads what the SMTP server took; its own mails are put into our mailbox."""
-
-    road = "ebxml-mail"
-    dovecot: Dovecot
-    sink: Sink
-    kind = "imap"
-
-    def _settings(self, tenants: Any, more: Any) -> Any:
-        self.user = f"solvang{next(USERS)}"
-        account = {"host": "127.0.0.1", "user": self.user, "ca_file": str(self.dovecot.certificate)}
-        account["password"] = {"file": str(self._password())}  # type: ignore[assignment]
-        port = self.dovecot.imaps if self.kind == "imap" else self.dovecot.pop3s
-        mail = {
-            "address": edi_address(8091301),
-            "smtp": {**account, "port": self.sink.port},
-            self.kind: {**account, "port": port},
-        }
-        return super()._settings(tenants, {**more, "mail": mail})
-
-    def _password(self) -> Path:
-        file = self.folder / "password"
-        file.touch(mode=0o600)
-        file.write_text(PASSWORD)
-        return file
-
-    def serve(self, mail: Taken) -> None:
-        back = self.clinic.take_mail(mail.content)
-        if back is not None:
-            self.deliver(back)
-
-    def deliver(self, mail: bytes) -> None:
-        self.dovecot.deliver(self.user, mail)
-
-    def change(self, tenant: TenantSettings) -> None:
-        """Another process with other settings on the same store."""
-        self.settings = replace(self.settings, tenant=(tenant,))
-        self.adapter.close()
-        self.adapter = self.open()
-
-    def kept(self) -> int:
-        """How often raw bytes were kept."""
-        with self.adapter.parts.store.reading() as db:
-            return len(db.exec_driver_sql("SELECT 1 FROM payload WHERE role = 'envelope'").all())
-
-    def told(self) -> list[str | None]:
-        """The kinds of what we sent by mail."""
-        return [open_message(mail.content).envelope.kind for mail in self.sink.taken]
 
 
 @pytest.fixture(params=["imap", "pop3"])
-def rig(request: pytest.FixtureRequest, tmp_path: Path, dovecot: Dovecot, sink: Sink) -> Iterator[MailRig]:
-    named = {"dovecot": dovecot, "sink": sink, "kind": request.param}
-    made = type("RigHere", (MailRig,), named)(tmp_path)
-    sink.on_mail = made.serve
-    yield made
-    sink.on_mail = None
-    made.close()
+def rig(request: pytest.FixtureRequest, make_mail: Make) -> MailRig:
+    return make_mail(request.param)
 
 
 def test_a_referral_by_mail_is_confirmed_by_the_acknowledgment_that_comes_by_mail(rig: MailRig) -> None:

@@ -152,9 +152,9 @@ class Dovecot:
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="dovecot-"))
         self._folder.chmod(0o755)
-        self._mail = self._folder / "mail"
-        self._mail.mkdir()
-        shutil.chown(self._mail, "nobody", "nogroup")
+        self.mail = self._folder / "mail"
+        self.mail.mkdir()
+        shutil.chown(self.mail, "nobody", "nogroup")
         self.certificate = make_certificate(self._folder)
         self.imap, self.imaps, self.pop3, self.pop3s = free_ports(4)
         self._delivered = 0
@@ -190,29 +190,33 @@ class Dovecot:
 
     def deliver(self, user: str, content: bytes) -> None:
         """Put a mail into the user's inbox as a delivery agent does."""
-        maildir = self._mail / user
+        maildir = self.mail / user
         for name in (maildir, maildir / "tmp", maildir / "new", maildir / "cur"):
             if not name.exists():
                 name.mkdir()
                 shutil.chown(name, "nobody", "nogroup")
         self._delivered += 1
         name = f"{time.time_ns() // 1_000_000_000}.M{self._delivered:06}P{os.getpid()}.loopback,S={len(content)}"
-        (maildir / "tmp" / name).write_bytes(content)
-        shutil.chown(maildir / "tmp" / name, "nobody", "nogroup")
+        self.put(maildir / "tmp" / name, content)
         (maildir / "tmp" / name).rename(maildir / "new" / name)
+
+    def put(self, file: Path, content: bytes) -> None:
+        """Write a file that Dovecot may read."""
+        file.write_bytes(content)
+        shutil.chown(file, "nobody", "nogroup")
 
     def held(self, user: str) -> list[bytes]:
         """The mails in the user's inbox, on disk."""
-        files = [*(self._mail / user / "new").iterdir(), *(self._mail / user / "cur").iterdir()]
+        files = [*(self.mail / user / "new").iterdir(), *(self.mail / user / "cur").iterdir()]
         return [file.read_bytes() for file in sorted(files, key=lambda file: file.name)]
 
     def renumber(self, user: str) -> None:
         """Give the mailbox another UIDVALIDITY, with the same UIDs in it."""
-        uidlist = self._mail / user / "dovecot-uidlist"
+        uidlist = self.mail / user / "dovecot-uidlist"
         head, _, rest = uidlist.read_text().partition("\n")
         words = [f"V{int(word[1:]) + 1}" if word.startswith("V") else word for word in head.split(" ")]
         uidlist.write_text(" ".join(words) + "\n" + rest)
-        for index in (self._mail / user).glob("dovecot.index*"):
+        for index in (self.mail / user).glob("dovecot.index*"):
             index.unlink()
 
 

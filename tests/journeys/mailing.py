@@ -1,0 +1,133 @@
+"""A rig on the ebXML road by mail: a real SMTP server, Dovecot, and a clinic that answers by mail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from adapter.config import TenantSettings
+from adapter.ebxml.opening import open_message
+from adapter.security.demo_ca import DemoCa
+from adapter.security.keys import SigningKey
+from tests.journeys.clinic import CLINIC, EbxmlRig, edi_address
+from tests.journeys.rig import letter
+from tests.transport.mail_servers import PASSWORD, Dovecot, Sink, Taken
+
+USERS = count()
+NOTES = count(1)
+
+
+class Issuer:
+    """Gives every rig the same keys: making one takes a tenth of a second. They are pinned, not trusted by a root."""
+
+    def __init__(self) -> None:
+        self._root = DemoCa.create("Mail Root CA")
+        self._made: list[SigningKey] = []
+
+    def start(self) -> Issuer:
+        self._at = 0
+        return self
+
+    def issue_company(self, name: str, number: str, **usage: Any) -> SigningKey:
+        if self._at == len(self._made):
+            self._made.append(self._root.issue_company(name, number, **usage))
+        self._at += 1
+        return self._made[self._at - 1]
+
+
+@lru_cache(maxsize=1)
+def issuer() -> Issuer:
+    return Issuer()
+
+
+class MailRig(EbxmlRig):
+    """The clinic reads what the SMTP server took; its own mails are put into our mailbox."""
+
+    road = "ebxml-mail"
+    dovecot: Dovecot
+    sink: Sink
+    kind = "imap"
+
+    def issuer(self) -> Any:
+        return issuer().start()
+
+    more: Mapping[str, Any] = {}  # settings: of the mail, and of its servers by name
+
+    def _settings(self, tenants: Any, more: Any) -> Any:
+        self.user = f"solvang{next(USERS)}"
+        account = {"host": "127.0.0.1", "user": self.user, "ca_file": str(self.dovecot.certificate)}
+        account["password"] = {"file": str(self._password())}  # type: ignore[assignment]
+        port = self.dovecot.imaps if self.kind == "imap" else self.dovecot.pop3s
+        changes = dict(self.more)
+        mail = {
+            "address": edi_address(8091301),
+            "smtp": {**account, "port": self.sink.port, **changes.pop("smtp", {})},
+            self.kind: {**account, "port": port, **changes.pop("box", {})},
+            **changes,
+        }
+        return super()._settings(tenants, {**more, "mail": mail})
+
+    def _password(self) -> Path:
+        file = self.folder / "password"
+        file.touch(mode=0o600)
+        file.write_text(PASSWORD)
+        return file
+
+    def serve(self, mail: Taken) -> None:
+        payload = open_message(mail.content).attachments  # the clinic keeps our signals and says nothing to them
+        back = self.clinic.take_mail(mail.content) if payload else None
+        if back is not None:
+            self.deliver(back)
+
+    def deliver(self, mail: bytes) -> None:
+        self.dovecot.deliver(self.user, mail)
+
+    def change(self, tenant: TenantSettings) -> None:
+        """Another process with other settings on the same store."""
+        self.settings = replace(self.settings, tenant=(tenant,))
+        self.adapter.close()
+        self.adapter = self.open()
+
+    def kept(self) -> int:
+        """How often raw bytes were kept."""
+        with self.adapter.parts.store.reading() as db:
+            return len(db.exec_driver_sql("SELECT 1 FROM payload WHERE role = 'envelope'").all())
+
+    def told(self) -> list[str | None]:
+        """The kinds of what we sent by mail."""
+        return [open_message(mail.content).envelope.kind for mail in self.sink.taken]
+
+    # -- the clinic's mails, and ours ------------------------------------------------------------------------------
+
+    def note(self) -> bytes:
+        """A new dialogue note of the clinic's to us, as a mail."""
+        number = f"aaaaaaaa-0000-4000-8000-{next(NOTES):012x}"
+        return self.clinic.mail(*self.clinic.note(letter(self, sender=CLINIC, msg_id=number)))
+
+    def held(self) -> int:
+        """How many mails lie in our mailbox, on the server's disk."""
+        return len(self.dovecot.held(self.user))
+
+    def open_alarms(self) -> list[str]:
+        """Open incidents up to the first colon; those of clocks and consumers are not of the mail."""
+        names = {one["name"].partition(":")[0] for one in self.adapter.alarms()}
+        return sorted(name for name in names if "clock" not in name and not name.startswith("handover"))
+
+    def poll(self) -> int:
+        """One look into the mailbox and nothing else."""
+        from adapter.flow.ebxml_mail import poll_mailbox
+
+        return poll_mailbox(self.adapter.parts)
+
+    def dispatch(self) -> int:
+        """What is due goes out, and nothing else happens."""
+        from adapter.flow.dispatch import dispatch
+
+        return dispatch(self.adapter.parts)
+
+
+Make = Callable[..., MailRig]
