@@ -125,6 +125,7 @@ def _record(parts: Parts, db: sa.Connection, row: Row, proof: Proof, raw: bytes,
         journal.note(db, row, at=now, kind="signal seen again", detail=proof.detail)
         return None
     journal.add_payload(db, row["message_id"], f"signal-{parts.new_id()}", raw)
+    journal.flag(db, row, "signal says otherwise", at=now)  # the alarm holds until it is settled
     journal.note(db, row, at=now, kind="signal says otherwise", detail=proof.detail)
     return "a receiver has refused what it acknowledged, or what we had given up"
 

@@ -116,7 +116,7 @@ class EbxmlPartner:
             earlier.times += 1
             return self._answer(script, verified, earlier)
         seen = self._seen[verified.message_id or ""] = _Seen(self._signal(script, verified, opened))
-        if script.error is None or script.severity == "Warning":
+        if script.ack != "never" and (script.error is None or script.severity == "Warning"):
             self._accept(verified, document)
         return self._answer(script, verified, seen)
 
@@ -214,6 +214,12 @@ class EbxmlPartner:
             return None
         if flaw == "forged":
             return self.keys.stranger
+        old = {"certificate expired", "certificate old"} & self.script.extras
+        return self.keys.expired if old else self.keys.signing
+
+    @property
+    def registered(self) -> SigningKey:
+        """The key whose certificate the register has."""
         return self.keys.expired if "certificate expired" in self.script.extras else self.keys.signing
 
     # -- asking ------------------------------------------------------------------------------------------------------

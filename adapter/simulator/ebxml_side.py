@@ -148,8 +148,7 @@ class EbxmlSide:
         for partner in self.partners.values():
             top = self._world.top(partner.her_id)
             if top is not None and top.her_id == level1:
-                signer = partner.signer()
-                return certificate_entry(signer.certificate) if signer is not None else None
+                return certificate_entry(partner.registered.certificate)
         return None
 
     def _sealing_of(self, level1: int) -> Mapping[str, Any] | None:
