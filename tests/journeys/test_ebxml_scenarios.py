@@ -116,6 +116,21 @@ def test_9_4_a_lost_message_is_sent_again(pair: Pair) -> None:
     settled_once(pair, sent)
 
 
+@pytest.mark.parametrize("last", ["sending", "sealed"])
+def test_9_4_a_message_whose_worker_died_on_it_goes_out_when_the_next_one_is_up(pair: Pair, last: str) -> None:
+    solvang, granli = pair.solvang, pair.granli
+    sent = solvang.send(referral(), granli)
+    solvang.dies_after(last)
+    with pytest.raises(Death):
+        pair.rounds(1)
+    solvang.open()
+    pair.rounds(4, seconds=300)  # the dead worker's claim runs out: nothing waits twelve hours for a proof of nothing
+    granli.consume()
+    pair.rounds(3)
+    assert pair.network.counts() == {REFERRAL: 1, ACK: 2, APPREC: 1}
+    settled_once(pair, sent)
+
+
 def test_9_5_a_message_that_arrived_and_was_never_acknowledged_is_taken_as_new(pair: Pair) -> None:
     solvang, granli = pair.solvang, pair.granli
     sent = solvang.send(referral(), granli)
