@@ -31,10 +31,10 @@ __all__ = ["cli"]
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[EbxmlRig]:
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EbxmlRig]:
     with served() as (port, clinics):
-        made = type("RigHere", (EbxmlRig,), {"port": port})(tmp_path)
+        made = type("RigHere", (EbxmlRig,), {"port": port})(tmp_path_factory.mktemp("service"))
         clinics.append(made.clinic)
         yield made
         made.close()
