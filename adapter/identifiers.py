@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from operator import mul
 
 from adapter.errors import IdentifierError
 
@@ -18,12 +19,15 @@ _HER_MAX = 2_147_483_647
 _ORG_WEIGHTS = (3, 2, 7, 6, 5, 4, 3, 2)
 _K1_WEIGHTS = (3, 7, 6, 1, 8, 9, 4, 5, 2)
 _K2_WEIGHTS = (5, 4, 3, 2, 7, 6, 5, 4, 3, 2)
+# By the weighted sum's remainder: what 11 to 14 less it give, 10 being no digit, 11 to 13 read as 0 to 2.
+_FIRST_CHECKS = tuple({(top - rest) % 11 for top in (11, 12, 13, 14)} - {10} for rest in range(11))
+_HER_ID, _ELEVEN = re.compile(r"[0-9]{1,10}"), re.compile(r"[0-9]{11}")
 
 
 def read_her_id(text: str | int, where: str | None = None) -> int:
     """A HER-id as int, 1..2147483647. Blanks and the dots of 2005-era files are removed on reading."""
     digits = str(text).strip().replace(".", "").replace(" ", "")
-    if not re.fullmatch(r"[0-9]{1,10}", digits) or not 1 <= int(digits) <= _HER_MAX:
+    if not _HER_ID.fullmatch(digits) or not 1 <= int(digits) <= _HER_MAX:
         raise IdentifierError("a HER-id is a whole number from 1 to 2147483647", where=where)
     return int(digits)
 
@@ -83,12 +87,10 @@ class NationalId:
 
 def _checks(digits: str) -> bool:
     numbers = [int(d) for d in digits]
-    remainder = sum(w * n for w, n in zip(_K1_WEIGHTS, numbers, strict=False)) % 11
+    if sum(map(mul, _K2_WEIGHTS, numbers)) % 11 != -numbers[10] % 11:
+        return False
     # From 2032 the first check digit may be any of four values (Skatteetaten); accepted already now.
-    allowed = {value - 11 if value > 10 else value for value in (top - remainder for top in (11, 12, 13, 14))} - {10}
-    # 14 - 1 .. 14 - 3 give 11 to 13, read as 0 to 2; 11 itself is 0.
-    k2 = (11 - sum(w * n for w, n in zip(_K2_WEIGHTS, numbers, strict=False)) % 11) % 11
-    return numbers[9] in {value % 11 for value in allowed} and numbers[10] == k2
+    return numbers[9] in _FIRST_CHECKS[sum(map(mul, _K1_WEIGHTS, numbers)) % 11]
 
 
 def _century(individual: int, year: int) -> int | None:
@@ -123,7 +125,7 @@ def read_national_id(text: str, where: str | None = None) -> NationalId:
     must not reject for it (rule V8).
     """
     digits = text.strip()
-    if not re.fullmatch(r"[0-9]{11}", digits):
+    if not _ELEVEN.fullmatch(digits):
         raise IdentifierError("a national identity number has eleven digits", where=where)
     if digits[0] in "89":
         return NationalId(digits, NationalIdKind.FHN, _checks(digits), Synthetic.NO, None)

@@ -62,11 +62,17 @@ class Checked:
 
 
 def check_document(
-    data: bytes | Element, context: CheckContext, *, at: datetime, content_sha256: bytes | None = None
+    data: bytes | Element,
+    context: CheckContext,
+    *,
+    at: datetime,
+    content_sha256: bytes | None = None,
+    facts: Facts | None = None,
 ) -> Checked:
     """Check bytes (or an already parsed tree) at the time ``at`` (aware). Never raises for anything in the document.
 
     ``content_sha256``: what ``xmldsig.verify`` would compute of this very tree, where the caller has it already.
+    ``facts``: those that were read from this very tree. They are read again when the signed content is another tree.
     """
     # 1. Parse with the guarded parser, and look through NAV's wrapper.
     try:
@@ -79,8 +85,9 @@ def check_document(
     signatures = sum(1 for _ in root.iter(_SIGNATURE))
     verified, fault = _verify(root, context, content_sha256) if signatures else (None, None)
     covered = verified.root if verified is not None else root
-    # 4. Facts.
-    facts = replace(read_facts(covered), signatures=signatures)
+    # 4. Facts. None of them is read from below the Signature, and nothing else goes from a tree that is verified.
+    if facts is None or covered is not root:
+        facts = replace(read_facts(covered), signatures=signatures)
     # 5. Signer: ours to trust?
     trust = _judge_signer(verified, facts, context, at) if verified is not None else None
     signature_findings = _broken(fault) if fault is not None else trust.findings if trust is not None else ()

@@ -1,8 +1,9 @@
-"""The way in, part two: open, judge, accept or answer. Each step is a commit; a crash anywhere resumes there.
+"""The way in, part two: open, judge, accept or answer. A crash anywhere resumes at the last commit.
 
 1 open: parse, facts, transport against content (P18)   2 duplicate or conflict? (P3)   3 a receipt? match it (P4)
 4 judge: signature, schema, rules   5 park (P5), accept, reject with an AppRec, refuse, or quarantine
-Our own fault quarantines the message and tells the partner nothing (DESIGN 4).
+Judging holds nobody up, so it comes before the one commit that writes down 1, 2 and 5. Our own fault
+quarantines the message and tells the partner nothing (DESIGN 4).
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ _NOT_ITS_FAULT = (Fault.SETTINGS, Fault.WORLD)
 REVOCATION_AGAIN_US = 300_000_000
 REVOCATION_ALARM_H = 72
 _DAMAGED = ("STORE.GONE", "STORE.CORRUPT", "STORE.INTEGRITY")
+
+
+class _OvertakenError(StateError):
+    """While it was judged it turned out to be a duplicate, a conflict or a forgery: then the judgement is void."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +107,6 @@ def _advance(parts: Parts, row: Row, raw: bytes | None) -> str:
             opened = _read(raw)
         except (UnreadableError, UnsupportedError) as error:
             return _refuse_unread(parts, row, error)
-        step = _open(parts, row, opened)
-        if step is not Step.OPENED:
-            return step.value
-        row = {**row, "step": Step.OPENED.value}
     else:
         opened = _read(raw)
         step = _open_released(parts, row, opened)
@@ -113,11 +114,26 @@ def _advance(parts: Parts, row: Row, raw: bytes | None) -> str:
             return step.value
     # 3. A receipt is matched, never judged and never answered.
     if opened.facts.family is Family.APPREC:
-        return _match(parts, row, opened.facts)
+        return _match(parts, row, opened).value
     # 4. Judge.
-    context = inbound_context(parts, row, opened.facts)
-    checked = check_document(opened.root, context, at=parts.now(), content_sha256=bytes.fromhex(opened.digest))
-    return _settle(parts, row, checked).value
+    checked = _judge(parts, row, opened)
+    # 5. Settle.
+    try:
+        return _settle(parts, row, opened, checked).value
+    except _OvertakenError:
+        return _open(parts, row, opened).value
+
+
+def _judge(parts: Parts, row: Row, opened: Opened) -> Checked:
+    digest, judged = bytes.fromhex(opened.digest), False
+    try:
+        context = inbound_context(parts, row, opened.facts)
+        checked = check_document(opened.root, context, at=parts.now(), content_sha256=digest, facts=opened.facts)
+        judged = True
+        return checked
+    finally:
+        if not judged and row["step"] == Step.RECEIVED.value:
+            _open(parts, row, opened)  # what it is, is known all the same
 
 
 def _read(raw: bytes) -> Opened:
@@ -136,31 +152,46 @@ def _refuse_unread(parts: Parts, row: Row, error: AdapterError) -> str:
 
 
 def _open(parts: Parts, row: Row, opened: Opened) -> Step:
-    """Step 1 and 2 in one commit: what the message is, and whether we have had it."""
-    facts = opened.facts
-    digest = opened.digest
-    now = parts.store.now_us()
+    """Steps 1 and 2 in a commit of their own."""
     alarms: Alarms = []
     with parts.store.transaction() as db:
-        message = outbox.find_message(db, row["message_id"])
-        assert message is not None
-        differs = spoofed(parts, message, facts, sender_of(facts))
-        sender = sender_of(facts) or message["sender"]  # what the transport knows is better than nothing
-        # Without a digest it is no one's original: a forged message must not turn the true one into a duplicate (P3).
-        inbox.set_facts(db, row["message_id"], {**columns_of(facts, sender), "digest": None if differs else digest})
-        outbox.set_columns(db, row["id"], urgency=urgency_of(facts.priority))
-        if differs:
-            step = Step.QUARANTINED
-            journal.move(db, row, at=now, kind="spoof suspected", step=step, detail={"differs": differs})
-            journal.flag(db, row, "spoof suspected", at=now, detail={"differs": differs})
-            alarms.append((f"spoof:{row['id']}", "transport and content name different parties (P18)"))
-        else:
-            step = compare(db, row, message, facts, sender, digest, at=now, alarms=alarms) or Step.OPENED
-            if step is Step.OPENED:
-                journal.move(db, row, at=now, kind="opened", step=step)
+        step = _write_open(db, parts, row, opened, parts.store.now_us(), alarms)
     for name, text in alarms:
         raise_alarm(parts, name, text)
     return step
+
+
+def _write_open(db: sa.Connection, parts: Parts, row: Row, opened: Opened, now: int, alarms: Alarms) -> Step:
+    """What the message is, and whether we have had it."""
+    facts, digest = opened.facts, opened.digest
+    message = outbox.find_message(db, row["message_id"])
+    assert message is not None
+    differs = spoofed(parts, message, facts, sender_of(facts))
+    sender = sender_of(facts) or message["sender"]  # what the transport knows is better than nothing
+    # Without a digest it is no one's original: a forged message must not turn the true one into a duplicate (P3).
+    inbox.set_facts(db, row["message_id"], {**columns_of(facts, sender), "digest": None if differs else digest})
+    urgency = urgency_of(facts.priority)
+    if urgency != row["urgency"]:
+        outbox.set_columns(db, row["id"], urgency=urgency)
+    if differs:
+        step = Step.QUARANTINED
+        journal.move(db, row, at=now, kind="spoof suspected", step=step, detail={"differs": differs})
+        journal.flag(db, row, "spoof suspected", at=now, detail={"differs": differs})
+        alarms.append((f"spoof:{row['id']}", "transport and content name different parties (P18)"))
+        return step
+    step = compare(db, row, message, facts, sender, digest, at=now, alarms=alarms) or Step.OPENED
+    if step is Step.OPENED:
+        journal.move(db, row, at=now, kind="opened", step=step)
+    return step
+
+
+def _enter(db: sa.Connection, parts: Parts, row: Row, opened: Opened, now: int) -> Row:
+    """The row as opened, in the transaction that settles it; raises _OvertakenError when it is not to be settled."""
+    if row["step"] != Step.RECEIVED.value:
+        return row
+    if _write_open(db, parts, row, opened, now, []) is not Step.OPENED:
+        raise _OvertakenError("the message is not new", code="STATE.OVERTAKEN")
+    return {**row, "step": Step.OPENED.value}
 
 
 def _open_released(parts: Parts, row: Row, opened: Opened) -> Step:
@@ -181,55 +212,66 @@ def _open_released(parts: Parts, row: Row, opened: Opened) -> Step:
     return step
 
 
-def _match(parts: Parts, row: Row, facts: Facts) -> str:
-    original = facts.original
-    now = parts.store.now_us()
-    alarms: list[tuple[str, str]] = []
-    status = original.status if original else None
+def _match(parts: Parts, row: Row, opened: Opened) -> Step:
+    facts, alarms = opened.facts, list[tuple[str, str]]()
     with parts.store.transaction() as db:
-        if original is None or not original.msg_id or status not in set(ReceiptStatus):
-            journal.move(db, row, at=now, kind="receipt unreadable", step=Step.REFUSED)
-            journal.flag(db, row, "receipt unreadable", at=now)
-            return Step.REFUSED.value
-        acknowledger = sender_of(facts)
-        her_ids = (acknowledger,) if acknowledger is not None else ()
-        seen = ReceiptSeen(
-            original_msg_id=original.msg_id,
-            acknowledger_her_ids=her_ids,
-            verdict=Verdict(status=ReceiptStatus(status), errors=original.errors),
-            receipt_id=facts.msg_id,
-            via="document",
-        )
-        result = match_receipt(db, parts.book(), row["tenant"], seen, at=now, alarms=alarms)
-        step = Step.QUARANTINED if result == "stranger" else Step.REFUSED if result == "unknown" else Step.MATCHED
-        journal.move(db, row, at=now, kind="receipt", step=step, detail={"result": result})
-        if result == "stranger":
-            alarms.append((f"stranger:{row['id']}", "an AppRec came from a party that did not get the message"))
-            journal.flag(db, row, "spoof suspected", at=now)
+        now = parts.store.now_us()
+        step = Step.OPENED
+        if row["step"] == Step.RECEIVED.value:
+            step = _write_open(db, parts, row, opened, now, alarms)
+            row = {**row, "step": step.value}
+        if step is Step.OPENED:
+            step = _match_in(db, parts, row, facts, now, alarms)
     for name, text in alarms:
         raise_alarm(parts, name, text)
-    return step.value
+    return step
 
 
-def _settle(parts: Parts, row: Row, checked: Checked) -> Step:
+def _match_in(db: sa.Connection, parts: Parts, row: Row, facts: Facts, now: int, alarms: Alarms) -> Step:
+    original = facts.original
+    status = original.status if original else None
+    if original is None or not original.msg_id or status not in set(ReceiptStatus):
+        journal.move(db, row, at=now, kind="receipt unreadable", step=Step.REFUSED)
+        journal.flag(db, row, "receipt unreadable", at=now)
+        return Step.REFUSED
+    acknowledger = sender_of(facts)
+    her_ids = (acknowledger,) if acknowledger is not None else ()
+    seen = ReceiptSeen(
+        original_msg_id=original.msg_id,
+        acknowledger_her_ids=her_ids,
+        verdict=Verdict(status=ReceiptStatus(status), errors=original.errors),
+        receipt_id=facts.msg_id,
+        via="document",
+    )
+    result = match_receipt(db, parts.book(), row["tenant"], seen, at=now, alarms=alarms)
+    step = Step.QUARANTINED if result == "stranger" else Step.REFUSED if result == "unknown" else Step.MATCHED
+    journal.move(db, row, at=now, kind="receipt", step=step, detail={"result": result})
+    if result == "stranger":
+        alarms.append((f"stranger:{row['id']}", "an AppRec came from a party that did not get the message"))
+        journal.flag(db, row, "spoof suspected", at=now)
+    return step
+
+
+def _settle(parts: Parts, row: Row, opened: Opened, checked: Checked) -> Step:
     """Step 5: one commit that says what became of the message, with the AppRec where one is owed."""
     facts, judgement = checked.facts, checked.judgement
     if facts is None or judgement.verdict == "unanswerable":
-        return _aside(parts, row, checked, Step.REFUSED, "unanswerable")
+        return _aside(parts, row, opened, checked, Step.REFUSED, "unanswerable")
     missing = signature_missing(parts, row, checked)
     if missing == "wait" and not facts.emergency:  # an emergency waits for no revocation list (P8)
-        return _wait(parts, row)
+        return _wait(parts, row, opened)
     if missing is not None and missing != "wait":
-        return _aside(parts, row, checked, Step.QUARANTINED, missing)
+        return _aside(parts, row, opened, checked, Step.QUARANTINED, missing)
     if judgement.verdict == "reject" and judgement.status is not None:
-        return _reject(parts, row, checked, Verdict(status=judgement.status, errors=judgement.errors))
-    return _accept(parts, row, checked, unchecked=missing == "wait")
+        return _reject(parts, row, opened, checked, Verdict(status=judgement.status, errors=judgement.errors))
+    return _accept(parts, row, opened, checked, unchecked=missing == "wait")
 
 
-def _wait(parts: Parts, row: Row) -> Step:
+def _wait(parts: Parts, row: Row, opened: Opened) -> Step:
     """Revocation could not be asked: the message stays opened, is tried again, and alarms at 72 h (P17)."""
     now = parts.store.now_us()
     with parts.store.transaction() as db:
+        row = _enter(db, parts, row, opened, now)
         columns: dict[str, Any] = {"due_at": now + REVOCATION_AGAIN_US}
         if row.get("due_at") is None:
             columns["overdue_at"] = row["queued_at"] + REVOCATION_ALARM_H * HOUR_US
@@ -238,10 +280,11 @@ def _wait(parts: Parts, row: Row) -> Step:
     return Step.OPENED
 
 
-def _aside(parts: Parts, row: Row, checked: Checked, step: Step, reason: str) -> Step:
+def _aside(parts: Parts, row: Row, opened: Opened, checked: Checked, step: Step, reason: str) -> Step:
     now = parts.store.now_us()
     detail = _rules(checked)
     with parts.store.transaction() as db:
+        row = _enter(db, parts, row, opened, now)
         journal.move(db, row, at=now, kind=step.value, step=step, detail=detail)
         journal.flag(db, row, reason, at=now, detail=detail)
     raise_alarm(parts, f"{reason}:{row['id']}", f"a received message was set aside: {reason}")
@@ -252,16 +295,17 @@ def _rules(checked: Checked) -> dict[str, Any]:
     return {"rules": sorted({finding.rule for finding in checked.findings if finding.severity != "info"})}
 
 
-def _reject(parts: Parts, row: Row, checked: Checked, verdict: Verdict) -> Step:
+def _reject(parts: Parts, row: Row, opened: Opened, checked: Checked, verdict: Verdict) -> Step:
     facts = checked.facts
     assert facts is not None
     to = address_for(parts, row, facts)
     if to is None:
-        return _aside(parts, row, checked, Step.REFUSED, "unanswerable")
+        return _aside(parts, row, opened, checked, Step.REFUSED, "unanswerable")
     built = build_answer(parts, facts, row["party"], verdict)
     now = parts.store.now_us()
     listen_only = parts.tenant(row["tenant"]).listen_only
     with parts.store.transaction() as db:
+        row = _enter(db, parts, row, opened, now)
         detail = {**_rules(checked), "errors": journal.write_errors(verdict.errors)}
         columns: dict[str, Any] = {"due_at": None, "overdue_at": None}
         journal.move(db, row, at=now, kind="rejected", step=Step.REJECTED, detail=detail, **columns)
@@ -271,7 +315,7 @@ def _reject(parts: Parts, row: Row, checked: Checked, verdict: Verdict) -> Step:
     return Step.REJECTED
 
 
-def _accept(parts: Parts, row: Row, checked: Checked, *, unchecked: bool = False) -> Step:
+def _accept(parts: Parts, row: Row, opened: Opened, checked: Checked, *, unchecked: bool = False) -> Step:
     facts = checked.facts
     assert facts is not None
     now = parts.store.now_us()
@@ -279,6 +323,7 @@ def _accept(parts: Parts, row: Row, checked: Checked, *, unchecked: bool = False
     flagged = [finding.rule for finding in checked.findings if finding.severity != Severity.INFO]
     alarms: Alarms = []
     with parts.store.transaction() as db:
+        row = _enter(db, parts, row, opened, now)
         orphan = _waits_for_original(db, row, facts)
         # An emergency is not held back for its original (P8).
         step = Step.PARKED if orphan and not facts.emergency and now < clock.release_at else Step.ACCEPTED

@@ -11,7 +11,7 @@ import adapter.store.tables as tables
 from adapter.model.delivery import Step
 from adapter.store.database import add_once
 from adapter.store.journal import add_event, add_payload
-from adapter.store.statements import Row, change, put, row_where
+from adapter.store.statements import Row, change, put, row_where, rows_of
 from adapter.store.tables import delivery, lease, message
 
 _SAME = (
@@ -38,6 +38,8 @@ _FREE = (
     .order_by(delivery.c.urgency, delivery.c.seq)
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
+
+_FREE_SKIPPING = _FREE.with_for_update(skip_locked=True)
 
 
 def find_item(db: sa.Connection, road: str, remote_id: str, party: int) -> Row | None:
@@ -116,8 +118,7 @@ def not_put_away(db: sa.Connection, tenant: str, limit: int) -> list[Row]:
 def same_message(db: sa.Connection, *, sender: int | None, msg_id: str, tenant: str, besides: int) -> list[Row]:
     """Other inbound rows with this sender and MsgId that were opened (P3), with the digest of their message."""
     values = {"msg_id": msg_id.lower(), "tenant": tenant, "besides": besides, "sender": sender}
-    query = _SAME_UNKNOWN if sender is None else _SAME_KNOWN
-    return [dict(row) for row in db.execute(query, values).mappings()]
+    return rows_of(db, _SAME_UNKNOWN if sender is None else _SAME_KNOWN, values)
 
 
 def knows_document(db: sa.Connection, *, document_id: str, sender: int | None, tenant: str) -> bool:
@@ -135,19 +136,16 @@ def knows_document(db: sa.Connection, *, document_id: str, sender: int | None, t
 
 def parked_on(db: sa.Connection, *, document_id: str, sender: int | None, tenant: str) -> list[Row]:
     """Parked rows that wait for this DocumentId, oldest first."""
-    values = {"document_id": document_id, "sender": sender, "tenant": tenant}
-    return [dict(row) for row in db.execute(_PARKED, values).mappings()]
+    return rows_of(db, _PARKED, {"document_id": document_id, "sender": sender, "tenant": tenant})
 
 
 def lease_accepted(
     db: sa.Connection, *, tenant: str, consumer: str, token: str, now: int, until: int, limit: int
 ) -> list[Row]:
     """Lease accepted rows to a named consumer (P7); an expired lease is free again. The token goes into lease_by."""
-    query = _FREE
-    if db.dialect.name == "postgresql":  # two consumers at once never take the same row
-        query = query.with_for_update(skip_locked=True)
-    values = {"tenant": tenant, "now": now, "limit": limit}
-    rows = [dict(row) for row in db.execute(query, values).mappings()]
+    # On PostgreSQL two consumers at once never take the same row.
+    query = _FREE_SKIPPING if db.dialect.name == "postgresql" else _FREE
+    rows = rows_of(db, query, {"tenant": tenant, "now": now, "limit": limit})
     for row in rows:
         holder = f"{consumer}:{token}:{row['id']}"
         change(db, delivery, {"id": row["id"]}, {"lease_by": holder, "lease_until": until})

@@ -12,7 +12,7 @@ from adapter.errors import ConflictError
 from adapter.model.delivery import FINAL_LEGS, Answer, Leg
 from adapter.store.database import add_once, take_turns
 from adapter.store.journal import add_event, add_payload, move
-from adapter.store.statements import Row, change, put, row_where, rows_where
+from adapter.store.statements import Row, change, put, row_where, rows_of, rows_where
 from adapter.store.tables import CLAIMED, delivery, message, pause, remote
 
 _LANE = (
@@ -102,9 +102,9 @@ def lane_of(db: sa.Connection, tenant: str, document_id: str | None, conversatio
     for query, value in ((_LANE_OF_DOCUMENT, document_id), (_LANE_OF_CONVERSATION, conversation)):
         if value is None:
             continue
-        found = db.execute(query, {"value": value, "tenant": tenant}).scalar()
-        if found is not None:
-            return str(found)
+        found = rows_of(db, query, {"value": value, "tenant": tenant})
+        if found and found[0]["lane"] is not None:
+            return str(found[0]["lane"])
     return None
 
 

@@ -21,20 +21,26 @@ _SQLITE = sqlite.dialect()
 class _Ready:
     """A statement as the SQLite driver takes it; ``columns`` are those of the rows it gives."""
 
-    def __init__(self, statement: sa.Select[Any] | sa.Insert | sa.Update, columns: tuple[sa.Column[Any], ...]) -> None:
+    def __init__(
+        self, statement: sa.Select[Any] | sa.Insert | sa.Update, columns: tuple[sa.ColumnElement[Any], ...]
+    ) -> None:
         compiled = statement.compile(dialect=_SQLITE)
         self.sql = str(compiled)
         self._order = [
             (name, compiled.binds[name].type.dialect_impl(_SQLITE).bind_processor(_SQLITE))
             for name in compiled.positiontup or ()
         ]
+        # Values that the statement itself has: constants, LIMIT.
+        self._fixed = {name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required}
         self._columns: list[tuple[str, _Convert]] = [
-            (column.name, column.type.dialect_impl(_SQLITE).result_processor(_SQLITE, None)) for column in columns
+            (str(column.key), column.type.dialect_impl(_SQLITE).result_processor(_SQLITE, None)) for column in columns
         ]
 
     def run(self, db: sa.Connection, values: Mapping[str, object]) -> Any:
         """The driver's cursor."""
         raw: Any = db.connection.driver_connection
+        if self._fixed:
+            values = {**self._fixed, **values}
         given = [values[name] if convert is None else convert(values[name]) for name, convert in self._order]
         return raw.execute(self.sql, given)
 
@@ -84,6 +90,19 @@ def _defaults(table: sa.Table) -> dict[str, object]:
 @lru_cache(maxsize=256)
 def _ready_insert(table: sa.Table, columns: tuple[str, ...]) -> _Ready:
     return _Ready(table.insert().values({name: sa.bindparam(name, type_=table.c[name].type) for name in columns}), ())
+
+
+@lru_cache(maxsize=64)
+def _ready_query(query: sa.Select[Any]) -> _Ready:
+    return _Ready(query, tuple(query.selected_columns))
+
+
+def rows_of(db: sa.Connection, query: sa.Select[Any], values: Mapping[str, object]) -> list[Row]:
+    """The rows of a query that is made once, at import, and has all its values as parameters."""
+    if db.dialect.name == "sqlite":
+        ready = _ready_query(query)
+        return [ready.row(found) for found in ready.run(db, values).fetchall()]
+    return [dict(row) for row in db.execute(query, values).mappings()]
 
 
 def rows_where(db: sa.Connection, table: sa.Table, *order: str, **keys: object) -> list[Row]:

@@ -65,7 +65,7 @@ message = Table(
     UniqueConstraint("tenant", "submit_key", name="message_submit_key"),
 )
 Index("message_identity", message.c.msg_id, message.c.direction, message.c.sender)  # MsgId alone too: look-ups by id
-_index_where("message_document", message.c.document_id, message.c.sender, where="document_id IS NOT NULL")
+_index_where("message_document", message.c.document_id, where="document_id IS NOT NULL")
 _index_where("message_answers", message.c.answers, where="answers IS NOT NULL")
 _index_where("message_digest", message.c.digest, where="digest IS NOT NULL")
 Index("message_created", message.c.created_at)

@@ -3,52 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple, cast
 
 from adapter.codes import system_number
 from adapter.model.document import Family
 from adapter.model.party import Party
 from adapter.validation import names
 from adapter.validation.rule import ERROR, INFO, WARNING, Rule
-from adapter.validation.subject import Hit, NotEvaluated, Subject, filled, her_number, is_nav, place
+from adapter.validation.subject import Hit, NotEvaluated, Subject, filled, first, her_number, is_nav, place
 from adapter.xmlio import Element
 
 _M = names.MSGHEAD
 _IDENT, _ORGANISATION, _PERSON = f"{_M}Ident", f"{_M}Organisation", f"{_M}HealthcareProfessional"
 _UNIT_NAME, _ID, _TYPE_ID = f"{_M}OrganisationName", f"{_M}Id", f"{_M}TypeId"
 _FAMILY, _GIVEN = f"{_M}FamilyName", f"{_M}GivenName"
+_SENDER, _RECEIVER, _OTHER_RECEIVER = f"{_M}Sender", f"{_M}Receiver", f"{_M}OtherReceiver"
 
 
-def _parties(subject: Subject) -> Iterator[tuple[Element, Party | None]]:
-    """Sender, Receiver and copy receivers of a MsgHead with their elements."""
+class _Address(NamedTuple):
+    """An addressee's element with its Organisation and what stands below that (HIS 1153-2:2016)."""
+
+    element: Element
+    party: Party | None
+    organisation: Element | None
+    service: Element | None
+    person: Element | None
+
+
+def _parties(subject: Subject) -> list[_Address]:
+    """Sender, Receiver and copy receivers of a MsgHead, looked up once for all rules."""
+    kept = subject.kept.get("parties")
+    if kept is None:
+        kept = subject.kept["parties"] = list(_read_parties(subject))
+    return cast(list[_Address], kept)
+
+
+def _read_parties(subject: Subject) -> Iterator[_Address]:
     info, facts = subject.info, subject.facts
     if info is None:
         return
-    for name, party in (("Sender", facts.sender), ("Receiver", facts.receiver)):
-        element = info.find(f"{_M}{name}")
+    for tag, party in ((_SENDER, facts.sender), (_RECEIVER, facts.receiver)):
+        element = first(info, tag)
         if element is not None:
-            yield element, party
-    for element in info.iterchildren(f"{_M}OtherReceiver"):
-        if element.find(f"{_M}Organisation") is not None:
-            yield element, None
+            yield _address(element, party)
+    for element in info.iterchildren(_OTHER_RECEIVER):
+        found = _address(element, None)
+        if found.organisation is not None:
+            yield found
+
+
+def _address(element: Element, party: Party | None) -> _Address:
+    organisation = first(element, _ORGANISATION)
+    if organisation is None:
+        return _Address(element, party, None, None, None)
+    service, person = first(organisation, _ORGANISATION), first(organisation, _PERSON)
+    return _Address(element, party, organisation, service, person)
 
 
 def levels(subject: Subject) -> Iterator[Hit]:
     if subject.info is None:
         yield from _hcp_levels(subject)
         return
-    for name in ("Sender", "Receiver"):
-        if subject.info.find(f"{_M}{name}") is None:
-            yield place(subject.info, name)
-    for element, party in _parties(subject):
-        organisation = element.find(_ORGANISATION)
+    parties = _parties(subject)
+    there = {found.element.tag for found in parties}
+    for tag in (_SENDER, _RECEIVER):
+        if tag not in there:
+            yield place(subject.info, tag.rpartition("}")[2])
+    for element, party, organisation, service, person in parties:
         if organisation is None:
             yield place(element, "Organisation")
             continue
         yield from _level(organisation, (_UNIT_NAME,))
         # NAV is addressed, and writes, at level 1 only.
-        if is_nav(party) or (subject.context.partner_is_nav and element.tag == f"{_M}Receiver"):
+        if is_nav(party) or (subject.context.partner_is_nav and element.tag == _RECEIVER):
             continue
-        service, person = organisation.find(_ORGANISATION), organisation.find(_PERSON)
         if service is not None and len(service):
             yield from _level(service, (_UNIT_NAME,))
         elif person is not None:
@@ -59,10 +87,10 @@ def levels(subject: Subject) -> Iterator[Hit]:
 
 def _level(element: Element, name_tags: tuple[str, ...]) -> Iterator[Hit]:
     for tag in name_tags:
-        if not filled(element.find(tag)):
+        if not filled(first(element, tag)):
             yield place(element, tag.rpartition("}")[2])
     for ident in element.iterchildren(_IDENT):
-        kind = ident.find(_TYPE_ID)
+        kind = first(ident, _TYPE_ID)
         if kind is not None and kind.get("V") == "HER":
             if her_number(ident.findtext(_ID)) is None:
                 yield place(ident, "Id", "HER-id")
@@ -80,20 +108,16 @@ def _hcp_levels(subject: Subject) -> Iterator[Hit]:
 
 
 def ident_systems(subject: Subject) -> Iterator[Hit]:
-    for element, _ in _parties(subject):
-        for kind in element.iter(_TYPE_ID):
+    for found in _parties(subject):
+        for kind in found.element.iter(_TYPE_ID):
             if kind.get("V") == "HER" and system_number(kind.get("S")) not in ("9051", "8116"):
                 yield kind
 
 
 def both_levels(subject: Subject) -> Iterator[Hit]:
-    for element, _ in _parties(subject):
-        organisation = element.find(_ORGANISATION)
-        if organisation is None:
-            continue
-        service, person = organisation.find(_ORGANISATION), organisation.find(_PERSON)
-        if service is not None and len(service) and person is not None:
-            yield person
+    for found in _parties(subject):
+        if found.service is not None and len(found.service) and found.person is not None:
+            yield found.person
 
 
 def empty_organisations(subject: Subject) -> Iterator[Hit]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from adapter.errors import IdentifierError
-from adapter.identifiers import NationalId, NationalIdKind, Synthetic, read_national_id
+from adapter.identifiers import NationalId, NationalIdKind, Synthetic
 from adapter.validation.rule import ERROR, INFO, WARNING, Rule
-from adapter.validation.rules_patient import person_numbers
+from adapter.validation.rules_patient import person_numbers, read_number
 from adapter.validation.subject import Hit, NotEvaluated, Subject, place
 from adapter.xmlio import Element
 
@@ -42,11 +41,8 @@ def is_test_person(digits: str) -> bool:
 
 def _numbers(subject: Subject) -> Iterator[tuple[NationalId, Element]]:
     for _, digits, element in person_numbers(subject, _JUDGED):
-        try:
-            number = read_national_id(digits)
-        except IdentifierError:
-            continue
-        if number.valid and number.kind is not NationalIdKind.FHN:
+        number = read_number(subject, digits)
+        if number is not None and number.valid and number.kind is not NationalIdKind.FHN:
             yield number, element
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import cast
 
 from adapter.errors import IdentifierError
-from adapter.identifiers import NationalIdKind, read_national_id
+from adapter.identifiers import NationalId, NationalIdKind, read_national_id
 from adapter.model.document import Family
 from adapter.model.party import Person
 from adapter.validation import names
 from adapter.validation.rule import ERROR, INFO, WARNING, Rule
-from adapter.validation.subject import Hit, Subject, filled, local, place
+from adapter.validation.subject import Hit, Subject, filled, first, local, place
 from adapter.xmlio import Element
 
 _NUMBER = re.compile(r"[0-9]{11}")
@@ -25,7 +25,7 @@ PersonNumber = tuple[str, str, Element]  # type, digits, the element that has th
 def patient_element(subject: Subject) -> Element | None:
     """The Patient element of a MsgHead or a Henvisning 1.x."""
     if subject.info is not None:
-        return subject.info.find(f"{names.MSGHEAD}Patient")
+        return first(subject.info, f"{names.MSGHEAD}Patient")
     report = _report(subject)
     return report.find(f"{subject.namespace}Patient")
 
@@ -95,14 +95,24 @@ def _number_beside(kind: Element) -> Element | None:
     namespace, _, name = str(kind.tag).rpartition("}")
     wanted = f"{namespace}}}{'OffId' if name == 'TypeOffId' else 'Id'}"
     above = kind.getparent()
-    return above.find(wanted) if above is not None else None
+    return first(above, wanted) if above is not None else None
+
+
+def read_number(subject: Subject, digits: str) -> NationalId | None:
+    """The number as read, once in a document however often it stands there; None when it has not eleven digits."""
+    read = cast("dict[str, NationalId | None]", subject.kept.setdefault("read numbers", {}))
+    if digits not in read:
+        try:
+            read[digits] = read_national_id(digits)
+        except IdentifierError:
+            read[digits] = None
+    return read[digits]
 
 
 def wrong_numbers(subject: Subject) -> Iterator[Hit]:
     for kind, digits, element in person_numbers(subject, _JUDGED):
-        try:
-            number = read_national_id(digits)
-        except IdentifierError:
+        number = read_number(subject, digits)
+        if number is None:
             yield element
             continue
         # NAV's synthetic numbers look like H-numbers; their type stays FNR or DNR.
@@ -113,11 +123,8 @@ def wrong_numbers(subject: Subject) -> Iterator[Hit]:
 
 def wrong_help_numbers(subject: Subject) -> Iterator[Hit]:
     for _, digits, element in person_numbers(subject, frozenset({"HNR"})):
-        try:
-            odd = not read_national_id(digits).valid
-        except IdentifierError:
-            odd = True
-        if odd:
+        number = read_number(subject, digits)
+        if number is None or not number.valid:
             yield element
 
 

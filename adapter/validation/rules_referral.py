@@ -8,7 +8,7 @@ from adapter.codes import display_name
 from adapter.validation import names
 from adapter.validation.moments import is_before
 from adapter.validation.rule import ERROR, INFO, WARNING, Rule
-from adapter.validation.subject import Hit, NotEvaluated, Predicate, Subject, filled, local, place, value
+from adapter.validation.subject import Hit, NotEvaluated, Predicate, Subject, filled, first, local, place, value
 from adapter.xmlio import Element
 
 _R, _PO, _FK1 = names.REFERRAL_2_0, names.PO, names.FK1
@@ -21,14 +21,14 @@ def problem(subject: Subject) -> Iterator[Hit]:
     if subject.referral is None:
         return
     for reason in subject.referral.iterchildren(f"{_R}ReasonAsText"):
-        if value(reason, f"{_R}Heading") == "PROB" and filled(reason.find(f"{_R}TextResultValue")):
+        if value(reason, f"{_R}Heading") == "PROB" and filled(first(reason, f"{_R}TextResultValue")):
             return
     yield place(subject.referral, "ReasonAsText", "Heading PROB")
 
 
 def _referrers(referral: Element) -> Iterator[Element]:
     for responsible in referral.iterchildren(f"{_PO}AnsvarForRapport"):
-        person = responsible.find(f"{_PO}AnsvarligRapport")
+        person = first(responsible, f"{_PO}AnsvarligRapport")
         if value(responsible, f"{_PO}TypeRelasjon") == "HHE" and person is not None:
             yield person
 
@@ -37,7 +37,7 @@ def referrer(subject: Subject) -> Iterator[Hit]:
     if subject.referral is None:
         return
     for person in _referrers(subject.referral):
-        if filled(person.find(f"{_FK1}FamilyName")) and filled(person.find(f"{_FK1}GivenName")):
+        if filled(first(person, f"{_FK1}FamilyName")) and filled(first(person, f"{_FK1}GivenName")):
             return
     yield place(subject.referral, "AnsvarForRapport", "TypeRelasjon HHE")
 
@@ -68,7 +68,7 @@ def practitioner(subject: Subject) -> Iterator[Hit]:
 
 def _names_practitioner(referral: Element) -> bool:
     return any(
-        value(contact.find(f"{_PO}Kontaktperson"), f"{_FK1}RoleToPatient") == GENERAL_PRACTITIONER
+        value(first(contact, f"{_PO}Kontaktperson"), f"{_FK1}RoleToPatient") == GENERAL_PRACTITIONER
         for contact in referral.iterchildren(f"{_PO}KontaktpersonHelsepersonell")
     )
 
@@ -131,7 +131,7 @@ def comments(subject: Subject) -> Iterator[Hit]:
     if subject.referral is None:
         return
     for comment in subject.referral.iterchildren(f"{_R}Comment"):
-        if not filled(comment.find(f"{_R}TextResultValue")) and comment.find(f"{_R}CodedComment") is None:
+        if not filled(first(comment, f"{_R}TextResultValue")) and first(comment, f"{_R}CodedComment") is None:
             yield place(comment, "TextResultValue")
 
 

@@ -63,6 +63,33 @@ def test_a_row_that_another_worker_has_opened_is_left_to_it(rig: Rig) -> None:
     assert (rig.attention(), rig.alarms) == ([], [])
 
 
+def when_judged(rig: Rig, do: Callable[[], object]) -> None:
+    """Once, in the middle of the next judgement (it asks for the trust roots), something else happens."""
+    roots, waiting = rig.adapter.parts.roots, [do]
+
+    def asked() -> Any:
+        if waiting:
+            waiting.pop()()
+        return roots()
+
+    object.__setattr__(rig.adapter.parts, "roots", asked)
+
+
+def test_p3_what_comes_twice_while_it_is_judged_is_accepted_once(rig: Rig) -> None:
+    first, second = stored(rig, letter(rig)), stored(rig, letter(rig))
+    when_judged(rig, lambda: inbound.receive(rig.adapter.parts, second))
+    assert inbound.receive(rig.adapter.parts, first) == "duplicate"
+    assert sorted(rig.steps()) == ["accepted", "duplicate"]
+    assert len(taken_ids(rig)) == 1
+
+
+def test_p3_other_content_under_its_id_that_came_while_it_was_judged_is_a_conflict(rig: Rig) -> None:
+    first, second = stored(rig, letter(rig)), stored(rig, letter(rig, patient={"family_name": "Annen"}))
+    when_judged(rig, lambda: inbound.receive(rig.adapter.parts, second))
+    assert inbound.receive(rig.adapter.parts, first) == "conflict"
+    assert ("conflict", True) in [(name.split(":")[0], not clear) for name, clear in rig.alarms]
+
+
 def test_many_threads_on_the_same_rows_accept_each_once(rig: Rig) -> None:
     parts = rig.adapter.parts
     rows = [stored(rig, letter(rig, msg_id=f"{ID[:-2]}{number:02}")) for number in range(6)]

@@ -16,7 +16,7 @@ def upgrade() -> None:
     for table, names in _DROPPED.items():
         for name in names:
             op.drop_index(name, table)
-    _index_where("message_document", "message", ["document_id", "sender"], "document_id IS NOT NULL")
+    _index_where("message_document", "message", ["document_id"], "document_id IS NOT NULL")
     _index_where("message_answers", "message", ["answers"], "answers IS NOT NULL")
     _index_where("message_digest", "message", ["digest"], "digest IS NOT NULL")
     _index_where("delivery_lane", "delivery", ["lane", "party", "seq"], "lane IS NOT NULL")
