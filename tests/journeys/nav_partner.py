@@ -7,7 +7,9 @@ a person must be.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from adapter import documents, xmlio
@@ -26,7 +28,7 @@ from adapter.security.envelope_signature import sign_envelope
 from adapter.security.xmldsig import Verified
 from adapter.simulator import world as place
 from tests.journeys.clinic import SOFTWARE, Clinic, EbxmlRig, Got, registered
-from tests.journeys.rig import letter
+from tests.journeys.rig import letter, load
 
 NAV = place.NAV
 DOCTOR = 8091302  # Solvang's address for its doctor
@@ -42,6 +44,7 @@ class NavPartner(Clinic):
 
     plain: list[bytes] = field(default_factory=list)
     persons: list[Verified] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=count)
     parked: list[tuple[str | None, str | None]] = field(default_factory=list)
 
     def take_mail(self, mail: bytes) -> bytes | None:
@@ -90,20 +93,28 @@ class NavPartner(Clinic):
             facts,
             acknowledger=0,
             verdict=Verdict(status=status, errors=errors),
-            receipt_id=f"2611212253nav{len(self.got)}.1",
+            receipt_id=f"2611212253nav{next(self.numbers)}.1",
             gen_date=self.rig.adapter.parts.local_now(),
             version="1.0",
             software=("Elektronisk mottak", "1"),
         )
-        names = Process(
+        return self.envelope(
+            xmlio.serialise(root),
+            self.receipt_names(got),
+            namespace=APPREC_10,
+            version="1.0",
+            **self.answering(got.words),
+        )
+
+    @staticmethod
+    def receipt_names(got: Got) -> Process:
+        """NAV's names of the AppRec to a message that came."""
+        return Process(
             name="APPREC",
             service=got.words.service or "",
             action="Bekreftelse",
             from_role="Saksbehandler",
             to_role="Sykmelder",
-        )
-        return self.envelope(
-            xmlio.serialise(root), names, namespace=APPREC_10, version="1.0", **self.answering(got.words)
         )
 
     @staticmethod
@@ -121,6 +132,21 @@ class NavPartner(Clinic):
         process = nav("DIALOG_FORESPORSEL", "8129")
         assert process is not None
         return self.envelope(document, process, **changes)
+
+    def letter(self, kind: str, system: str, code: str) -> tuple[bytes, Attachment]:
+        """A letter of NAV's to the doctor, by the code of its theme or question."""
+        process = nav(kind, system, code)
+        assert process is not None
+        return self.envelope(written(self.rig, kind, system, code, sign_with=self.signing), process)
+
+
+def written(rig: Any, kind: str, system: str, code: str, **changes: Any) -> bytes:
+    """The document of such a letter."""
+    if kind == "DIALOG_FORESPORSEL":
+        body = {**load("inbound-nav-question")["body"], "type": {"code": code, "system": system}}
+        return question(rig, body=body, **changes)
+    body = {**load("inbound-note")["body"], "theme": {"code": code, "system": system}}
+    return letter(rig, "inbound-note", sender=NAV, receiver=DOCTOR, body=body, **changes)
 
 
 def question(rig: Any, **changes: Any) -> bytes:
