@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from adapter.errors import NotFoundError, TransportError, UnsupportedError
-from adapter.flow.alarms import all_clear, raise_alarm
+from adapter.flow.alarms import all_clear, open_names, raise_alarm
 from adapter.flow.ebxml_round import FAILURES_IN_A_ROW, Round
 from adapter.flow.parts import HOUR_US
 from adapter.store import mails
@@ -41,7 +41,18 @@ def keep_house(look: Round) -> int:
         if item.identity in gone:
             _set_deleted(look, item.identity.remote_id)
     memory.house_at = now
+    _clear_junk(look)
     return len(gone)
+
+
+def _clear_junk(look: Round) -> None:
+    incident = f"junk:{look.mailbox}"
+    if incident not in open_names(look.parts):
+        return
+    with look.parts.store.reading() as db:
+        if mails.has_junk(db, look.mailbox):
+            return
+    all_clear(look.parts, incident)
 
 
 def _compare(look: Round, rows: list[Row]) -> tuple[list[MailItem], list[Row]]:

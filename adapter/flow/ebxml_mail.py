@@ -191,8 +191,8 @@ def _record(look: Round, taken: mails.TakenMail, opened: Opened, raw: bytes) -> 
         assert found is not None
         owed = _owed(look, db, replace(taken, message_id=found[0]), opened, answer)
         mails.add_mail(db, owed, at=now)
-    if answer.kind is AnswerKind.SOAP_FAULT and owed.due_at is None:
-        raise_alarm(parts, f"mail:{taken.name}", "a mail is no ebXML message; nothing was answered (P19)")
+    if owed.signal_kind == mails.JUNK:
+        raise_alarm(parts, f"junk:{taken.mailbox}", "a mail is no ebXML message; nothing was answered (P19)")
 
 
 def _owed(
@@ -200,10 +200,10 @@ def _owed(
 ) -> mails.TakenMail:
     """The mail with the signal that it is to be answered by, if it is."""
     receiver = opened.envelope.sender.her_id
-    if not answer.body or answer.message_id is None:
-        return taken
-    if answer.kind is AnswerKind.SOAP_FAULT and not _may_fault(look, db, opened, receiver):
-        return taken
+    silent = not answer.body or answer.message_id is None
+    if silent or (answer.kind is AnswerKind.SOAP_FAULT and not _may_fault(look, db, opened, receiver)):
+        junk = opened.envelope.kind is None or answer.kind is AnswerKind.SOAP_FAULT
+        return replace(taken, signal_kind=mails.JUNK) if junk else taken
     if envelopes.find_signal(db, answer.message_id) is None:
         journal.add_payload(db, answer.message_id, "signal", answer.body)
     return replace(

@@ -17,6 +17,7 @@ from adapter.store.tables import delivery, event, mail, message, payload, remote
 
 MAILED = "mailed"  # the event of a sending by mail: "mail_id" in its detail is the Message-ID
 WAITS = "resend waits"
+JUNK = "none"  # the signal of a mail that is no ebXML message and was not answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +120,12 @@ def past_grace(db: sa.Connection, mailbox: str, *, before: int, limit: int) -> l
     query = query.where(mail.c.mailbox == mailbox, sa.text("mail.deleted_at IS NULL"), mail.c.answered_at < before)
     query = query.where(payload.c.sha256 == mail.c.sha256).order_by(mail.c.answered_at).limit(limit)
     return [dict(row) for row in db.execute(query).mappings()]
+
+
+def has_junk(db: sa.Connection, mailbox: str) -> bool:
+    """True while a mail that nobody could understand lies in the mailbox."""
+    query = sa.select(mail.c.name).where(mail.c.mailbox == mailbox, sa.text("mail.deleted_at IS NULL"))
+    return db.execute(query.where(mail.c.signal_kind == JUNK).limit(1)).first() is not None
 
 
 def set_deleted(db: sa.Connection, name: str, *, at: int) -> None:

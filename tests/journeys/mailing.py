@@ -11,6 +11,7 @@ from typing import Any
 
 from adapter.config import TenantSettings
 from adapter.ebxml.opening import open_message
+from adapter.model.process import Process, national
 from adapter.security.demo_ca import DemoCa
 from adapter.security.keys import SigningKey
 from tests.journeys.clinic import CLINIC, EbxmlRig, edi_address
@@ -107,6 +108,10 @@ class MailRig(EbxmlRig):
         """A new dialogue note of the clinic's to us, as a mail."""
         number = f"aaaaaaaa-0000-4000-8000-{next(NOTES):012x}"
         return self.clinic.mail(*self.clinic.note(letter(self, sender=CLINIC, msg_id=number)))
+
+    def process(self) -> Process:
+        """What the clinic's notes are."""
+        return national("DIALOG_NOTAT")
 
     def held(self) -> int:
         """How many mails lie in our mailbox, on the server's disk."""

@@ -28,6 +28,7 @@ from cryptography.x509.oid import NameOID
 
 PASSWORD = "hemmelig"  # of every account
 START_S = 10.0
+MOST_MAILS = 400  # in one mailbox: its quota
 
 
 def make_certificate(folder: Path, host: str = "127.0.0.1") -> Path:
@@ -118,6 +119,14 @@ userdb {{
   driver = static
   args = uid=nobody gid=nogroup home={folder}/mail/%u
 }}
+protocol imap {{
+  mail_plugins = quota imap_quota
+}}
+plugin {{
+  quota = count:User quota
+  quota_vsizes = yes
+  quota_rule = *:messages={most}
+}}
 service anvil {{
   unix_listener anvil-auth-penalty {{
     mode = 0
@@ -169,6 +178,7 @@ class Dovecot:
                 name=self._folder.name,
                 certificate=self.certificate,
                 password=PASSWORD,
+                most=MOST_MAILS,
                 **ports,
             )
         )

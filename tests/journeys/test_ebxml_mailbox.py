@@ -1,0 +1,407 @@
+"""What becomes of a mail in our mailbox: kept, answered, deleted after its grace; and what one bad mail may not do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.flow import ebxml_mail, ebxml_round
+from adapter.flow.ebxml_mail import poll_mailbox
+from adapter.store import fence
+from tests.journeys.clinic import CLINIC, edi_address
+from tests.journeys.mailing import MailRig, Make
+from tests.transport.mail_servers import MOST_MAILS
+
+KINDS = pytest.mark.parametrize("kind", ["imap", "pop3"])
+JUNK = b"From: x@example.org\r\nTo: y@example.org\r\nContent-Type: text/plain\r\n\r\nhello\r\n"
+
+
+# --- deleted at last --------------------------------------------------------------------------------------------------
+
+
+@KINDS
+def test_a_mail_is_deleted_when_it_was_stored_and_answered_longer_ago_than_the_grace(
+    make_mail: Make, kind: str
+) -> None:
+    rig = make_mail(kind, delete_after_h=48.0)
+    rig.deliver(rig.note())
+    rig.rounds(2)
+    rig.advance(hours=47)
+    rig.rounds(2)
+    assert rig.held() == 1
+    rig.advance(hours=1)
+    rig.rounds(2)
+    assert (rig.held(), rig.kept(), rig.told(), rig.steps()) == (0, 1, ["Acknowledgment"], ["accepted"])
+
+
+def test_a_mail_whose_signal_has_not_left_is_not_deleted(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.sink.refuse[edi_address(CLINIC)] = "451 4.3.0 later"
+    rig.deliver(rig.note())
+    rig.rounds(1)
+    rig.advance(hours=80)
+    rig.rounds(2)
+    assert rig.held() == 1
+    rig.sink.refuse.clear()
+    rig.advance(hours=2)
+    rig.rounds(2)
+    assert (rig.told(), rig.held()) == (["Acknowledgment"], 1)  # its grace begins when it was answered
+    rig.advance(hours=73)
+    rig.rounds(1)
+    assert rig.held() == 0
+
+
+@KINDS
+def test_a_mail_that_was_never_stored_is_never_deleted(make_mail: Make, kind: str) -> None:
+    rig = make_mail(kind, box={"mail_limit_bytes": 2_000})
+    rig.deliver(rig.note())
+    rig.rounds(2)
+    rig.advance(hours=1000)
+    rig.rounds(2)
+    assert (rig.held(), rig.kept(), rig.open_alarms()) == (1, 0, ["unread mail"])
+
+
+def test_only_the_mails_past_their_grace_go_and_new_ones_stay(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.deliver(rig.note())
+    rig.deliver(JUNK)
+    rig.rounds(1)
+    rig.advance(hours=73)
+    rig.deliver(rig.note())
+    rig.rounds(1)
+    [left] = rig.dovecot.held(rig.user)
+    assert b"multipart/related" in left
+    assert rig.kept() == 3
+
+
+def test_what_a_person_has_deleted_is_not_looked_for_again(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.deliver(rig.note())
+    rig.rounds(1)
+    for file in maildir(rig).rglob("*,S=*"):
+        file.unlink()
+    rig.advance(hours=73)
+    rig.rounds(1)
+    with rig.adapter.parts.store.reading() as db:
+        assert db.exec_driver_sql("SELECT count(*) FROM mail WHERE deleted_at IS NULL").scalar() == 0
+    assert rig.open_alarms() == []
+
+
+# --- numbered anew ----------------------------------------------------------------------------------------------------
+
+
+def maildir(rig: MailRig) -> Path:
+    return rig.dovecot.mail / rig.user
+
+
+@pytest.mark.parametrize("marks", ["kept", "lost"])
+def test_a_renumbered_mailbox_has_nothing_taken_twice_and_is_cleaned_by_the_new_numbers(
+    make_mail: Make, marks: str
+) -> None:
+    rig = make_mail()
+    rig.deliver(rig.note())
+    rig.rounds(2)
+    if marks == "lost":  # as when a backup is put back: the flags are in the files' names
+        for file in (maildir(rig) / "cur").iterdir():
+            file.rename(file.with_name(re.sub(r":2,.*", ":2,", file.name)))
+    rig.dovecot.renumber(rig.user)
+    rig.rounds(2)
+    rig.deliver(rig.note())
+    rig.rounds(2)
+    assert (rig.told(), rig.kept(), rig.steps()) == (["Acknowledgment"] * 2, 2, ["accepted"] * 2)
+    rig.advance(hours=73)
+    rig.rounds(2)
+    assert (rig.held(), rig.open_alarms()) == (0, [])
+
+
+@KINDS
+def test_another_mail_under_the_same_name_is_not_deleted_and_is_taken_in(make_mail: Make, kind: str) -> None:
+    rig = make_mail(kind)
+    rig.deliver(rig.note())
+    rig.rounds(2)
+    rig.adapter.parts.mails[0].mailbox.close()
+    [old] = list(maildir(rig).rglob("*,S=*"))
+    content = rig.note()
+    stem = old.name.partition(",")[0]
+    new = old.with_name(f"{stem}x,S={len(content)}:2,")
+    uidlist = maildir(rig) / "dovecot-uidlist"
+    uidlist.write_text(uidlist.read_text().replace(old.name.partition(":")[0], new.name.partition(":")[0]))
+    old.unlink()
+    rig.dovecot.put(new, content)
+    for index in maildir(rig).glob("dovecot.index*"):
+        index.unlink()
+    rig.advance(hours=73)
+    rig.rounds(2)
+    assert rig.held() == 1
+    assert rig.open_alarms() == ["name given twice"]
+    assert (rig.told(), rig.steps()) == (["Acknowledgment"] * 2, ["accepted"] * 2)
+
+
+@KINDS
+def test_the_same_mail_twice_in_the_mailbox_is_one_message_and_two_answers(make_mail: Make, kind: str) -> None:
+    rig = make_mail(kind)
+    mail = rig.note()
+    rig.deliver(mail)
+    rig.deliver(mail)
+    rig.rounds(2)
+    assert (rig.told(), rig.steps(), rig.kept()) == (["Acknowledgment"] * 2, ["accepted"], 1)
+    rig.advance(hours=73)
+    rig.rounds(1)
+    assert rig.held() == 0
+
+
+# --- several workers --------------------------------------------------------------------------------------------------
+
+
+def stalled(rig: MailRig, name: str, meanwhile: Any) -> list[str]:
+    """Let this process hang in one of the mailbox's calls while something else happens; gives the marks it made."""
+    box: Any = rig.adapter.parts.mailbox
+    whole, mark, marked = getattr(box, name), box.mark, []
+    again: list[int] = []
+
+    def held_up(*arguments: Any, **named: Any) -> Any:
+        found = whole(*arguments, **named)
+        if not again:
+            again.append(1)
+            meanwhile()
+        return found
+
+    def noted(*items: Any) -> Any:
+        marked.extend(item.identity.uid for item in items)
+        return mark(*items)
+
+    box.mark = noted
+    setattr(box, name, held_up)
+    return marked
+
+
+def test_a_worker_that_lost_its_lease_stops_without_storing_or_marking(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.deliver(rig.note())
+    rig.deliver(rig.note())
+    second = rig.open()
+    taken: list[int] = []
+
+    def meanwhile() -> None:
+        rig.advance(seconds=ebxml_round.LEASE_S + 1)
+        taken.append(poll_mailbox(second.parts))
+
+    marked = stalled(rig, "fetch", meanwhile)
+    assert rig.poll() == 0
+    second.close()
+    assert (taken, marked) == ([2], [])
+    assert (rig.told(), rig.kept(), rig.open_alarms()) == (["Acknowledgment"] * 2, 2, [])
+
+
+def test_a_worker_without_the_lease_leaves_the_mailbox_alone(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.deliver(rig.note())
+    second = rig.open()
+    stalled(rig, "fetch", lambda: counted.append(poll_mailbox(second.parts)))
+    counted: list[int] = []
+    assert rig.poll() == 1
+    second.close()
+    assert counted == [0]
+    assert rig.told() == ["Acknowledgment"]
+
+
+def test_two_threads_of_one_worker_do_not_share_a_lease(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.deliver(rig.note())
+    counted: list[int] = []
+    stalled(rig, "fetch", lambda: counted.append(rig.poll()))
+    assert (rig.poll(), counted) == (1, [0])
+
+
+def test_a_lease_is_kept_while_the_work_lasts(make_mail: Make) -> None:
+    rig = make_mail()
+    for _ in range(3):
+        rig.deliver(rig.note())
+    box: Any = rig.adapter.parts.mailbox
+    fetch = box.fetch
+
+    def slow(item: Any) -> bytes:
+        rig.advance(seconds=400)  # all of it lasts longer than a lease
+        return bytes(fetch(item))
+
+    box.fetch = slow
+    assert (rig.poll(), len(rig.told())) == (3, 3)
+
+
+def test_a_refused_login_is_not_repeated_at_once(make_mail: Make) -> None:
+    rig = make_mail()
+    password = rig.folder / "password"
+    password.write_text("wrong")
+    rig.adapter.close()
+    rig.adapter = rig.open()
+    rig.rounds(1)
+    assert rig.open_alarms() == ["job"]
+    rig.rounds(1)
+    with rig.adapter.parts.store.reading() as db:  # nobody has asked again
+        assert db.exec_driver_sql("SELECT fence FROM lease WHERE name LIKE 'mailbox:%'").scalar() == 1
+    password.write_text("hemmelig")
+    rig.adapter.close()
+    rig.adapter = rig.open()
+    rig.deliver(rig.note())
+    rig.advance(seconds=ebxml_round.ACCESS_PAUSE_S)
+    rig.rounds(1)
+    assert rig.told() == ["Acknowledgment"]
+
+
+# --- one bad mail -----------------------------------------------------------------------------------------------------
+
+
+def bomb(parts: int) -> bytes:
+    return (
+        b'From: a@b.no\r\nContent-Type: multipart/related; boundary="q"\r\n\r\n'
+        + b"--q\r\n\r\nx\r\n" * parts
+        + b"--q--"
+    )
+
+
+BAD = {
+    "empty": b"",
+    "noise": bytes(range(256)) * 40,
+    "a head without end": b"From: a@b.no\r\nX: " + b"x" * 80_000,
+    "a thousand headers": b"From: a@b.no\r\n" + b"X: y\r\n" * 1_500 + b"\r\n",
+    "no boundary": b"From: a@b.no\r\nContent-Type: multipart/related\r\n\r\nx\r\n",
+    "many parts": bomb(500),
+    "nested parts": b'From: a@b.no\r\nContent-Type: multipart/mixed; boundary="q"\r\n\r\n'
+    b'--q\r\nContent-Type: multipart/mixed; boundary="r"\r\n\r\n--r\r\n\r\nx\r\n--r--\r\n--q--\r\n',
+    "broken base64": b"From: a@b.no\r\nContent-Type: text/xml\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!!\r\n",
+    "no XML": b"From: a@b.no\r\nContent-Type: text/xml\r\n\r\n<<<<\r\n",
+    "entities": b'From: a@b.no\r\nContent-Type: text/xml\r\n\r\n<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>\r\n',
+}
+
+
+@KINDS
+def test_bad_mails_of_every_kind_are_kept_and_do_not_stop_the_good_one(make_mail: Make, kind: str) -> None:
+    rig = make_mail(kind)
+    for content in BAD.values():
+        rig.deliver(content)
+    rig.deliver(rig.note())
+    rig.rounds(2)
+    assert (rig.told(), rig.steps()) == (["Acknowledgment"], ["accepted"])
+    assert rig.kept() == len(BAD) + 1
+    rig.advance(hours=73)
+    rig.rounds(1)
+    assert rig.held() == 0
+    assert rig.open_alarms() == []  # what nobody can do anything about any more
+
+
+@KINDS
+def test_a_mail_above_the_limit_is_told_looked_past_and_cleared_when_it_is_gone(make_mail: Make, kind: str) -> None:
+    rig = make_mail(kind, box={"mail_limit_bytes": 100_000})
+    rig.deliver(JUNK + b"x" * 200_000)
+    rig.deliver(rig.note())
+    rig.rounds(3)
+    assert (rig.told(), rig.open_alarms()) == (["Acknowledgment"], ["unread mail"])
+    for file in maildir(rig).rglob(f"*,S={len(JUNK) + 200_000}*"):
+        file.unlink()
+    rig.rounds(1)
+    assert rig.open_alarms() == []
+
+
+def test_a_full_page_of_mails_that_cannot_be_read_hides_nothing(make_mail: Make, monkeypatch: Any) -> None:
+    monkeypatch.setattr(ebxml_mail, "PAGE", 3)
+    rig = make_mail(box={"mail_limit_bytes": 100_000})
+    for _ in range(7):
+        rig.deliver(JUNK + b"x" * 100_000)
+    rig.deliver(rig.note())
+    rig.rounds(1)
+    assert rig.told() == ["Acknowledgment"]
+
+
+def test_a_mail_that_vanishes_between_list_and_fetch_stops_nothing(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.deliver(JUNK)
+    rig.deliver(rig.note())
+
+    def vanish() -> None:
+        [file] = list(maildir(rig).rglob(f"*,S={len(JUNK)}*"))
+        file.unlink()
+
+    stalled(rig, "list", vanish)
+    rig.rounds(1)
+    assert (rig.told(), rig.open_alarms()) == (["Acknowledgment"], [])
+
+
+def test_a_mail_that_breaks_our_own_code_holds_up_the_others_for_one_round(
+    make_mail: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_mail()
+    rig.deliver(JUNK)
+    rig.deliver(rig.note())
+    opened = ebxml_mail.open_message
+
+    def defect(raw: bytes) -> Any:
+        if raw == JUNK and not mended:
+            raise ZeroDivisionError
+        return opened(raw)
+
+    mended: list[int] = []
+    monkeypatch.setattr(ebxml_mail, "open_message", defect)
+    rig.rounds(1)
+    assert (rig.told(), rig.open_alarms()) == ([], ["job"])
+    rig.rounds(1)
+    assert (rig.told(), rig.open_alarms()) == (["Acknowledgment"], [])
+    mended.append(1)
+    rig.advance(hours=1)
+    rig.rounds(1)
+    assert rig.kept() == 2
+
+
+def test_a_mailbox_that_gives_no_mail_at_all_is_left_after_three(make_mail: Make) -> None:
+    rig = make_mail()
+    for _ in range(5):
+        rig.deliver(rig.note())
+    box: Any = rig.adapter.parts.mailbox
+    asked: list[int] = []
+
+    def broken(item: Any) -> bytes:
+        asked.append(1)
+        box._turns.drop()
+        from adapter.errors import TransportError
+
+        raise TransportError("no answer: the connection broke")
+
+    box.fetch = broken
+    rig.rounds(1)
+    assert (len(asked), rig.told()) == (3, [])
+    del box.fetch
+    rig.rounds(1)
+    assert (rig.told(), rig.open_alarms()) == (["Acknowledgment"] * 5, [])
+
+
+def test_a_mailbox_that_fills_up_is_told_before_it_is_full(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.deliver(rig.note())
+    rig.rounds(1)
+    assert rig.open_alarms() == []
+    cur = maildir(rig) / "cur"
+    filling = [cur / f"1.M{number}.loopback,S=1:2,a" for number in range(round(MOST_MAILS * 0.95))]
+    for file in filling:  # marked: they are not read
+        rig.dovecot.put(file, b"x")
+    rig.advance(hours=1)
+    rig.poll()
+    assert rig.open_alarms() == ["mailbox full"]
+    for file in filling:
+        file.unlink()
+    rig.advance(hours=1)
+    rig.poll()
+    assert rig.open_alarms() == []
+
+
+def test_a_store_without_the_lease_lets_nobody_write(make_mail: Make) -> None:
+    rig = make_mail()
+    store = rig.adapter.parts.store
+    held = fence.take(store, "box", "one", lasts_s=10)
+    assert held is not None
+    assert fence.take(store, "box", "two", lasts_s=10) is None
+    rig.advance(seconds=11)
+    assert fence.take(store, "box", "two", lasts_s=10) is not None
+    with pytest.raises(Exception, match=fence.LOST), fence.FencedStore(store, held).transaction():
+        raise AssertionError("nothing may be written")
