@@ -1,4 +1,4 @@
-"""demo: messages out and in against the simulator, in a minute, with everything printed as timelines."""
+"""demo: messages out and in over both roads, against the simulator, with everything printed as timelines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapter.cli.app import OK, REFUSED, Shared
+from adapter.cli.demo_roads import APPREC_AFTER_S, BY_EBXML, BY_EDI, refer_by_mail, tell_roads
 
 if TYPE_CHECKING:
     from adapter.assembly import Adapter
@@ -29,7 +30,8 @@ INBOX: tuple[tuple[str, int, int], ...] = (
     ("bad/cut-off", 8091301, 8091101),
 )
 EXPECTED = {
-    "accepted by the frisklivssentral": "delivered",
+    BY_EDI: "delivered",
+    BY_EBXML: "delivered",
     "accepted by NAV": "delivered",
     "rejected, with the reason": "rejected",
     "overdue: nobody has answered": "attention",
@@ -41,11 +43,12 @@ HOUR_S = 3600.0
 @click.option("--data", default="demo-data", show_default=True, metavar="DIR", help="Keys, settings and store go here.")
 @click.pass_obj
 def demo(shared: Shared, data: str) -> int:
-    """Watch the adapter at work: a referral with a PDF to a frisklivssentral, a signed inquiry to NAV, ten messages in.
+    """Watch the adapter at work: one referral over both roads, a signed inquiry to NAV, ten messages in.
 
-    Everything runs on this machine: a simulated message server, HelseID, and partners who answer, refuse or keep
-    silent. All persons are made up; keys and certificates are made now. The clock is handed in, so four days pass in a
-    second. The store is kept for 'adapter list' and 'adapter show'.
+    The referral goes over EDI 2.0, and over ebXML by mail, where the first receipt is lost and a resend heals it.
+    Everything runs on this machine: a simulated message server, HelseID, mail servers, and partners who answer, refuse
+    or keep silent. All persons are made up; keys and certificates are made now. The clock is handed in, so days pass
+    in a second. The store is kept for 'adapter list' and 'adapter show'.
 
     \b
     Example:
@@ -58,8 +61,13 @@ def demo(shared: Shared, data: str) -> int:
     folder = Path(data)
     world.fresh_folder(folder)
     clock = VirtualClock(world.START)
+    times: dict[str, Any] = {
+        "clock": clock,
+        "token_clock": lambda: clock().timestamp(),
+        "keys_at": world.START,
+    }
     with (
-        start(clock=clock, token_clock=lambda: clock().timestamp(), parts=LIVELY_PARTS) as simulation,
+        start(**times, parts=LIVELY_PARTS, ebxml=True) as simulation,
         world.open_demo(folder, simulation, clock) as adapter,
     ):
         missed = play(adapter, simulation, clock)
@@ -73,8 +81,11 @@ def demo(shared: Shared, data: str) -> int:
 
 def play(adapter: Adapter, simulation: Simulation, clock: VirtualClock) -> list[str]:
     """The whole play; gives what did not come out as it should."""
-    title("1  Four messages go out")
-    sent = send_four(adapter, simulation)
+    from adapter.simulator.world import MYRDAL_FRISKLIV
+
+    title("1  Five messages go out; the first and the last are one referral, over two roads")
+    sent = {**send_four(adapter, simulation), BY_EBXML: refer_by_mail(adapter, simulation)}
+    click.echo(f"  {sent[BY_EBXML]}  HENVISNING_NYTILSTAND with 1 PDF, by mail")
     title("2  Ten messages come in")
     feed_inbox(simulation)
     rounds(adapter, clock, 3)
@@ -82,12 +93,22 @@ def play(adapter: Adapter, simulation: Simulation, clock: VirtualClock) -> list[
     title("3  The EHR takes what was accepted, and answers")
     take_all(adapter)
     rounds(adapter, clock, 3)
-    title("4  Four days pass")
+    title("4  Half a day passes; what was not acknowledged goes again")
+    clock.advance(12 * HOUR_S)
+    rounds(adapter, clock, 2)
+    clock.advance(APPREC_AFTER_S - 12 * HOUR_S)
+    rounds(adapter, clock, 2)
+    simulation.script(MYRDAL_FRISKLIV, "ack now")  # no more receipts are lost
+    take_all(adapter)
+    rounds(adapter, clock, 3)
+    title("5  The same referral over both roads")
+    missed = tell_roads(adapter, simulation, sent)
+    title("6  Four days pass")
     clock.advance(97 * HOUR_S)
     rounds(adapter, clock, 2)
-    title("5  The conversations")
-    missed = tell_conversations(adapter, sent, {her_id: unit.name for her_id, unit in simulation.world.units.items()})
-    title("6  What needs a person")
+    title("7  The conversations")
+    missed += tell_conversations(adapter, sent, {her_id: unit.name for her_id, unit in simulation.world.units.items()})
+    title("8  What needs a person")
     return missed + tell_attention(adapter)
 
 
@@ -109,7 +130,7 @@ def send_four(adapter: Adapter, simulation: Simulation) -> dict[str, str]:
     doctor = simulation.tenants["solvang"].spec.persons[0]
     signer = SignerClaim(key=f"solvang-{doctor.name}", fnr=doctor.fnr, profession=doctor.profession)
     inputs = {
-        "accepted by the frisklivssentral": read_input("referral-frisklivssentral-pdf"),
+        BY_EDI: read_input("referral-frisklivssentral-pdf"),
         "accepted by NAV": dataclasses.replace(read_input("nav-henvendelse"), signer=signer),
         "rejected, with the reason": read_input("dialogue-foresporsel"),
         "overdue: nobody has answered": note,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from cryptography.hazmat.primitives import hashes
@@ -52,15 +52,19 @@ class KeySet:
             return self.envelopes[number]
 
 
-def make_keys(tenants: tuple[TenantSpec, ...]) -> KeySet:
-    """Keys for the tenants, once per process (RSA keys take a tenth of a second each)."""
+def make_keys(tenants: tuple[TenantSpec, ...], at: datetime | None = None) -> KeySet:
+    """Keys for the tenants, once per process (RSA keys take a tenth of a second each).
+
+    Certificates are valid around ``at``; None: around the machine's time.
+    """
     with _one_at_a_time:  # two threads must not get different keys
-        return _make_keys(tenants)
+        return _make_keys(tenants, at)
 
 
 @lru_cache(maxsize=4)
-def _make_keys(tenants: tuple[TenantSpec, ...]) -> KeySet:
-    root = DemoCa.create("Simulator Root CA")
+def _make_keys(tenants: tuple[TenantSpec, ...], at: datetime | None) -> KeySet:
+    name = "Simulator Root CA"
+    root = DemoCa.create(name) if at is None else DemoCa.create(name, clock=lambda: at)
     issuing = root.create_below("Simulator Class 3 CA")
     made = KeySet(root, issuing)
     for tenant in tenants:

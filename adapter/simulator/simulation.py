@@ -87,9 +87,11 @@ class Simulation:
         port: int,
         parts: Mapping[int, Sequence[str]] | None,
         ebxml: bool,
+        keys_at: datetime | None,
     ) -> None:
         self.navs: dict[int, Nav] = {}
         self._keys: KeySet | None = None
+        self._keys_at = keys_at
         self._ebxml: EbxmlSide | None = None
         self.clock = clock
         self.world = world
@@ -159,7 +161,7 @@ class Simulation:
     def keys(self) -> KeySet:
         """The tenants' signing keys and their CA, made when first asked for."""
         if self._keys is None:
-            made = make_keys(tuple(tenant.spec for tenant in self.tenants.values()))
+            made = make_keys(tuple(tenant.spec for tenant in self.tenants.values()), self._keys_at)
             self._keys = replace(made, signers=dict(made.signers))  # persons added here stay here
         return self._keys
 
@@ -328,13 +330,15 @@ def start(
     port: int = 0,
     parts: Mapping[int, Sequence[str]] | None = None,
     ebxml: bool = False,
+    keys_at: datetime | None = None,
 ) -> Simulation:
     """Start a simulation on free loopback ports (``port``: that of the message server, 0 takes a free one).
 
     ``mode``: strict (full DPoP), any (some Authorization header), plain (none). ``clock`` drives late behaviours and
     dates; ``token_clock`` (seconds since 1970) drives tokens and proofs. ``faults`` is a plan for ``seed``, or a
     Faults. ``parts``: behaviours by HER-id in place of the usual ones ("apprec ok", NAV: "judge"). ``ebxml``: with the
-    partners that are reached by mail and over HTTP, and their servers.
+    partners that are reached by mail and over HTTP, and their servers. ``keys_at``: when certificates are valid (None:
+    about now, by the machine's clock).
     """
     if mode not in MODES:
         raise SettingsError("there is no such mode", where="mode", cure=f"one of: {', '.join(MODES)}")
@@ -351,6 +355,7 @@ def start(
         port=port,
         parts=parts,
         ebxml=ebxml,
+        keys_at=keys_at,
     )
     simulation.run()
     return simulation

@@ -127,6 +127,25 @@ def test_p22_the_demo_ends_well_without_settings_and_shows_each_kind_of_end(
         assert word in done.stdout, word
 
 
+def test_the_demo_sends_one_referral_over_both_roads_and_a_resend_heals_a_lost_receipt(
+    played: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    story = played[1].stdout.partition("The same referral over both roads")[2].partition("Four days pass")[0]
+    edi, ebxml = story.split("\nebXML: by mail")
+    assert "AppRec: read and accepted" in edi
+    told = [
+        "encrypted for the receiver",
+        "our mail server took it",
+        "the Acknowledgment is lost",
+        "no receipt for 12 hours",
+        "the same envelope again, the same to the last byte",
+        "acknowledged: signed with the receiver's registered key",
+        "AppRec: read and accepted",
+    ]
+    places = [ebxml.index(words) for words in told]
+    assert places == sorted(places)
+
+
 def test_the_demo_takes_ten_files_in(played: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     from adapter.cli.demo import INBOX
 
