@@ -6,8 +6,10 @@ from typing import Any
 
 from adapter.errors import InputError, NotFoundError, StateError
 from adapter.flow.alarms import all_clear
+from adapter.flow.dispatch import plan_of
 from adapter.flow.parts import Parts
 from adapter.model.delivery import ANSWERED, Answer, Leg, Step, allowed
+from adapter.model.wire import EBXML_ROADS
 from adapter.store import journal, outbox, queries
 from adapter.store.statements import Row
 
@@ -103,10 +105,10 @@ def requeue(parts: Parts, any_id: str, *, reason: str) -> list[str]:
                 step = Step.OPENED if message is not None and message["kind"] else Step.RECEIVED
                 journal.move(db, row, at=now, kind="requeued", step=step, detail={"reason": reason})
             elif row["leg"] == Leg.UNKNOWN.value:
-                outbox.set_columns(db, row["id"], due_at=now, resends=0)
+                outbox.set_columns(db, row["id"], due_at=now, resends=0, **_renewed(row, now))
                 journal.note(db, row, at=now, kind="requeued", detail={"reason": reason})
             else:
-                columns: dict[str, Any] = {"due_at": now, "queued_at": now, "attempts": 0}
+                columns: dict[str, Any] = {"due_at": now, "queued_at": now, "attempts": 0, **_renewed(row, now)}
                 journal.move(db, row, at=now, kind="requeued", leg=Leg.QUEUED, detail={"reason": reason}, **columns)
         moved.append(row["id"])
     if not moved:
@@ -114,6 +116,16 @@ def requeue(parts: Parts, any_id: str, *, reason: str) -> list[str]:
             _refusal(rows[0]) or "nothing to requeue", code="P26.REQUEUE", cure="submit it with a new MsgId"
         )
     return moved
+
+
+def _renewed(row: Row, now: int) -> dict[str, Any]:
+    """An ebXML row's plan of resends begins anew; past the envelope's TimeToLive a new envelope is made instead."""
+    if row["road"] not in EBXML_ROADS or row["remote_id"] is None:
+        return {}
+    plan = plan_of(row).renewed(now)
+    if plan is None:
+        return {"resends": 0, "remote_id": None}
+    return {"resends": 0, "overrides": {**(row["overrides"] or {}), "resend": plan.as_json()}}
 
 
 def _refusal(row: Row) -> str | None:

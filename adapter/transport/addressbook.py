@@ -212,6 +212,11 @@ def _agreement(plain: object, where: str) -> Agreement | None:
         raise _fault("the road is 'edi20', 'ebxml-http' or 'ebxml-mail'", f"{where}.road")
     if agreement.cms_plaintext not in (None, "raw", "mime"):
         raise _fault("the plaintext is 'raw' or 'mime'", f"{where}.cms_plaintext")
+    for name in ("resends", "resend_interval_h", "time_to_live_h"):
+        if (getattr(agreement, name) or 1) <= 0:
+            raise _fault("a number above zero is expected", f"{where}.{name}")
+    if (agreement.resends is None) != (agreement.resend_interval_h is None):
+        raise _fault("a count of resends and the hours between them belong together", f"{where}.resends")
     if agreement.process_names not in ("national", "nav-emottak"):
         raise _fault("the names are 'national' or 'nav-emottak'", f"{where}.process_names")
     return agreement
