@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from adapter.config import TenantSettings
 from adapter.ebxml.decide import AnswerKind
+from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import Opened, open_message
 from adapter.errors import AccessError, AdapterError, NotFoundError, TransportError, UnsupportedError
 from adapter.flow.alarms import all_clear, open_names, raise_alarm
@@ -27,7 +28,7 @@ from adapter.flow.fetch import below_low_water
 from adapter.flow.parts import HOUR_US, MailRoad, Parts
 from adapter.model.delivery import Step
 from adapter.model.wire import EBXML_MAIL
-from adapter.store import envelopes, fence, inbox, journal, mails
+from adapter.store import envelopes, fence, inbox, journal, mails, outbox
 from adapter.store.statements import Row
 from adapter.transport.line import MAIL_FULL
 from adapter.transport.mailbox import MailIdentity, MailItem, digest_of
@@ -192,7 +193,7 @@ def _record(look: Round, taken: mails.TakenMail, opened: Opened, raw: bytes) -> 
         owed = _owed(look, db, replace(taken, message_id=found[0]), opened, answer)
         mails.add_mail(db, owed, at=now)
     if owed.signal_kind == mails.JUNK:
-        raise_alarm(parts, f"junk:{taken.mailbox}", "a mail is no ebXML message; nothing was answered (P19)")
+        raise_alarm(parts, f"junk:{taken.mailbox}", "a mail cannot be taken as an ebXML message, nor answered (P19)")
 
 
 def _owed(
@@ -200,9 +201,10 @@ def _owed(
 ) -> mails.TakenMail:
     """The mail with the signal that it is to be answered by, if it is."""
     receiver = opened.envelope.sender.her_id
-    silent = not answer.body or answer.message_id is None
-    if silent or (answer.kind is AnswerKind.SOAP_FAULT and not _may_fault(look, db, opened, receiver)):
-        junk = opened.envelope.kind is None or answer.kind is AnswerKind.SOAP_FAULT
+    fault = answer.kind is AnswerKind.SOAP_FAULT
+    if not answer.body or answer.message_id is None or (fault and not _may_fault(look, db, opened, receiver)):
+        payload = opened.envelope.kind in (None, Kind.PAYLOAD)
+        junk = fault or (payload and not outbox.deliveries(db, answer.message_id or taken.message_id))
         return replace(taken, signal_kind=mails.JUNK) if junk else taken
     if envelopes.find_signal(db, answer.message_id) is None:
         journal.add_payload(db, answer.message_id, "signal", answer.body)
