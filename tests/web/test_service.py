@@ -23,9 +23,10 @@ from tests.journeys.clinic import CLINIC, EbxmlRig, served
 from tests.journeys.rig import letter
 from tests.test_worker import wait_until
 from tests.transport.loopback import closed_port
+from tests.transport.pairs import write_pair
 from tests.web.caller import Caller, head, hear
 from tests.web.conftest import packed
-from tests.web.test_bind import TLS, write_pair
+from tests.web.test_bind import TLS
 
 __all__ = ["cli"]
 ROOT = Path(__file__).parents[2]
