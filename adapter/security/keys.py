@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from adapter.config import Environment, Secret, Settings, read_secret, refuse_readable
-from adapter.errors import KeyFileError, SettingsError
+from adapter.errors import CardError, KeyFileError, SettingsError
 
 if TYPE_CHECKING:
     from adapter.security.pkcs11 import CardKey
@@ -148,7 +148,8 @@ class KeyRing:
             except KeyFileError as error:
                 if held is None:
                     raise
-                self._problems[name] = error
+                if not isinstance(error, CardError):  # no renewal that failed: its next signature will tell
+                    self._problems[name] = error
                 return held.key
             self._problems.pop(name, None)
             self._held[name] = _Held(key, self._stamp(name) or (0, 0))
