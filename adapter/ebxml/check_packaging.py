@@ -106,7 +106,7 @@ def check_attachment(number: int, part: Part, content: bytes | None, *, clear_al
     ``clear_allowed``: the process is one whose documents travel unencrypted.
     """
     place = f"attachment[{number}]"
-    named_part = f"cid:{part.head.content_id}" if part.head.content_id else None
+    named_part = uri_of(part)
     named = part.head.content_type == "application/pkcs7-mime"
     if content is None:
         yield Hit("259", place, act=Act.ERROR, code=ErrorCode.MIME_PROBLEM, location=named_part)
@@ -137,4 +137,9 @@ def check_parts(package: Package, envelope: Envelope) -> Iterator[Hit]:
             yield Hit("23", f"/Envelope/Body/Manifest/Reference[{number}]", location=line.href)
     for number, part in enumerate(package.attachments, 1):
         if not any(part is one for one in named):
-            yield Hit("EB14", f"attachment[{number}]")
+            yield Hit("EB14", f"attachment[{number}]", location=uri_of(part))
+
+
+def uri_of(part: Part) -> str | None:
+    """What the partner calls the part: ``cid:…``, None for one without a Content-ID."""
+    return f"cid:{part.head.content_id}" if part.head.content_id else None

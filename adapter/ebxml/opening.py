@@ -12,7 +12,7 @@ from datetime import datetime
 from urllib.parse import unquote
 
 from adapter.ebxml.check_envelope import check_envelope, check_octets
-from adapter.ebxml.check_packaging import check_attachment, check_packaging, check_parts, is_cms, is_gzip
+from adapter.ebxml.check_packaging import check_attachment, check_packaging, check_parts, is_cms, is_gzip, uri_of
 from adapter.ebxml.check_signature import check_coverage, check_signature
 from adapter.ebxml.decide import Answer, decide
 from adapter.ebxml.head import DEFAULT_LIMITS, Head, MimeLimits
@@ -233,14 +233,15 @@ def _signature_hits(opened: Opened, signature: SignatureOutcome, uncovered: Sequ
     place = "/Envelope/Header/Signature"
     hits = [Hit(rule, place) for rule in signature.warnings]
     if signature.status == "invalid":
-        rule = signature.rule if signature.rule in RULES else "50"
-        hits.append(Hit(rule or "50", place, act=Act.ERROR, code=ErrorCode.SECURITY_FAILURE))
+        rule = (signature.rule if signature.rule in RULES else None) or "50"
+        if not any(hit.rule == rule and hit.advice[0] is Act.ERROR for hit in opened.hits):  # its form told it already
+            hits.append(Hit(rule, place, act=Act.ERROR, code=ErrorCode.SECURITY_FAILURE))
     if signature.status == "absent" and opened.envelope.kind is not None:
         hits.append(Hit("45", "/Envelope/Header"))
     if signature.status == "valid":
         for number, part in enumerate(opened.attachments, 1):
             if f"cid:{part.content_id or ''}" in uncovered:
-                hits.append(Hit("EB3", f"attachment[{number}]"))
+                hits.append(Hit("EB3", f"attachment[{number}]", location=uri_of(part.part)))
     return hits
 
 
@@ -252,7 +253,8 @@ def _decryption_hits(opened: Opened, decrypted: Mapping[int, Plaintext | None] |
     for number in encrypted:
         plaintext = decrypted.get(number)
         place = f"attachment[{number + 1}]"
-        hits += [Hit("263", place)] if plaintext is None else [Hit(hit.rule, place) for hit in plaintext.hits]
+        undecrypted = Hit("263", place, location=uri_of(opened.attachments[number].part))
+        hits += [undecrypted] if plaintext is None else [Hit(hit.rule, place) for hit in plaintext.hits]
     return hits
 
 

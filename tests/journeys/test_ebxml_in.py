@@ -198,10 +198,12 @@ def test_a_fault_gets_one_message_error_and_nothing_is_taken(
 def test_every_decryption_failure_has_the_same_words_outside(rig: EbxmlRig, clinic: Clinic, document: bytes) -> None:
     said = []
     for fault in ("encrypted for another", "cut ciphertext"):
-        reply = clinic.post(*changed(clinic, document, fault))
+        envelope, attached = changed(clinic, document, fault)
+        reply = clinic.post(envelope, attached)
         words = open_http(reply.headers, reply.body).envelope
         assert words.report is not None
-        said.append([(one.code, one.text, one.location) for one in words.report.errors])
+        said.append([(one.code, one.text) for one in words.report.errors])
+        assert [one.location for one in words.report.errors] == [f"cid:{attached.content_id}"]
     assert said[0] == said[1]
 
 
