@@ -7,7 +7,18 @@ from collections.abc import Iterable
 from adapter.documents import names
 from adapter.documents.attachments import hcp_attachments, msghead_attachments
 from adapter.documents.parties import read_hcp_party, read_hcp_patient, read_party, read_person
-from adapter.documents.reading import child, children, coded, local_name, namespace_of, text, value
+from adapter.documents.reading import (
+    child,
+    children,
+    coded,
+    first_children,
+    local_name,
+    namespace_of,
+    text,
+    text_of,
+    value,
+    value_of,
+)
 from adapter.model.document import ConversationRef, Facts, Family, OriginalFacts
 from adapter.model.party import Party, Patient
 from adapter.xmlio import Element
@@ -45,11 +56,12 @@ def _signatures(root: Element) -> int:
 def _msghead(root: Element) -> Facts:
     ns = names.MSGHEAD
     info = child(root, ns, "MsgInfo")
-    kind = coded(child(info, ns, "Type"))
-    patient = child(info, ns, "Patient")
+    parts = first_children(info)
+    kind = coded(parts.get(f"{{{ns}}}Type"))
+    patient = parts.get(f"{{{ns}}}Patient")
     business = _business(root)
     body_ns = namespace_of(business)
-    msg_id = text(info, ns, "MsgId")
+    msg_id = text_of(parts.get(f"{{{ns}}}MsgId"))
     request = child(business, body_ns, "ReqServ")
     return Facts(
         family=Family.MSGHEAD,
@@ -58,13 +70,13 @@ def _msghead(root: Element) -> Facts:
         version=names.version_of(body_ns),
         msg_type=kind.code.strip() if kind and kind.code is not None else None,
         msg_type_name=kind.name if kind else None,
-        mig_version=text(info, ns, "MIGversion"),
+        mig_version=text_of(parts.get(f"{{{ns}}}MIGversion")),
         msg_id=msg_id,
-        gen_date=text(info, ns, "GenDate"),
-        processing_status=value(info, ns, "ProcessingStatus"),
-        conversation=_conversation(child(info, ns, "ConversationRef")),
-        sender=read_party(child(info, ns, "Sender"), ns),
-        receiver=read_party(child(info, ns, "Receiver"), ns),
+        gen_date=text_of(parts.get(f"{{{ns}}}GenDate")),
+        processing_status=value_of(parts.get(f"{{{ns}}}ProcessingStatus")),
+        conversation=_conversation(parts.get(f"{{{ns}}}ConversationRef")),
+        sender=read_party(parts.get(f"{{{ns}}}Sender"), ns),
+        receiver=read_party(parts.get(f"{{{ns}}}Receiver"), ns),
         copies=_present(read_party(copy, ns) for copy in children(info, ns, "OtherReceiver")),
         patient=read_person(patient, ns, Patient) if patient is not None else None,
         patient_present=patient is not None,

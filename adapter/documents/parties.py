@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from adapter.documents.reading import child, children, coded, day, system_of, text, value
+from adapter.documents.reading import (
+    child,
+    children,
+    coded,
+    day,
+    first_children,
+    system_of,
+    text,
+    text_of,
+    value,
+    value_of,
+)
 from adapter.model.party import Address, Ident, Party, Patient, Person, Professional, Telecom, Unit
 from adapter.xmlio import Element
 
@@ -21,9 +32,10 @@ UNITS = "9051"
 def read_idents(element: Element | None, ns: str, fallback: str, inner: str | None = None) -> tuple[Ident, ...]:
     """All Ident children with a filled Id; ``fallback`` is the list assumed when TypeId has no OID."""
     found = []
+    kind_tag, number_tag = f"{{{inner or ns}}}TypeId", f"{{{inner or ns}}}Id"
     for ident in children(element, ns, "Ident"):
-        kind = child(ident, inner or ns, "TypeId")
-        number = text(ident, inner or ns, "Id")
+        parts = first_children(ident)
+        kind, number = parts.get(kind_tag), text_of(parts.get(number_tag))
         if number is None and kind is None:
             continue
         system = system_of(kind.get("S")) if kind is not None else None
@@ -42,14 +54,15 @@ def read_address(element: Element | None, ns: str) -> Address | None:
     """An Address element of MsgHead, felleskomponent1 or the HCP family."""
     if element is None:
         return None
+    parts = first_children(element)
     return Address(
-        type=value(element, ns, "Type"),
-        street=text(element, ns, "StreetAdr"),
-        postal_code=text(element, ns, "PostalCode"),
-        city=text(element, ns, "City"),
-        postbox=text(element, ns, "Postbox"),
-        county=value(element, ns, "County"),
-        country=value(element, ns, "Country"),
+        type=value_of(parts.get(f"{{{ns}}}Type")),
+        street=text_of(parts.get(f"{{{ns}}}StreetAdr")),
+        postal_code=text_of(parts.get(f"{{{ns}}}PostalCode")),
+        city=text_of(parts.get(f"{{{ns}}}City")),
+        postbox=text_of(parts.get(f"{{{ns}}}Postbox")),
+        county=value_of(parts.get(f"{{{ns}}}County")),
+        country=value_of(parts.get(f"{{{ns}}}Country")),
     )
 
 
@@ -64,16 +77,17 @@ def read_telecoms(element: Element | None, ns: str, inner: str | None = None) ->
 
 
 def _common(element: Element, ns: str) -> dict[str, Any]:
+    parts = first_children(element)
     return {
-        "family_name": text(element, ns, "FamilyName"),
-        "given_name": text(element, ns, "GivenName"),
-        "middle_name": text(element, ns, "MiddleName"),
-        "born": day(text(element, ns, "DateOfBirth")),
-        "sex": value(element, ns, "Sex"),
-        "nationality": value(element, ns, "Nationality"),
+        "family_name": text_of(parts.get(f"{{{ns}}}FamilyName")),
+        "given_name": text_of(parts.get(f"{{{ns}}}GivenName")),
+        "middle_name": text_of(parts.get(f"{{{ns}}}MiddleName")),
+        "born": day(text_of(parts.get(f"{{{ns}}}DateOfBirth"))),
+        "sex": value_of(parts.get(f"{{{ns}}}Sex")),
+        "nationality": value_of(parts.get(f"{{{ns}}}Nationality")),
         "idents": read_idents(element, ns, PERSONS),
-        "address": read_address(child(element, ns, "Address"), ns),
-        "telecoms": read_telecoms(element, ns),
+        "address": read_address(parts.get(f"{{{ns}}}Address"), ns),
+        "telecoms": read_telecoms(element, ns) if f"{{{ns}}}TeleCom" in parts else (),
     }
 
 
@@ -97,16 +111,17 @@ def read_unit(element: Element | None, ns: str) -> Unit | None:
     """An Organisation element by itself; None when it is absent or has neither name nor identifier."""
     if element is None:
         return None
-    name = text(element, ns, "OrganisationName")
+    parts = first_children(element)
+    name = text_of(parts.get(f"{{{ns}}}OrganisationName"))
     idents = read_idents(element, ns, UNITS)
     if not name and not idents:
         return None
     return Unit(
         name=name or "",
         idents=idents,
-        type=coded(child(element, ns, "TypeOrganisation")),
-        address=read_address(child(element, ns, "Address"), ns),
-        telecoms=read_telecoms(element, ns),
+        type=coded(parts.get(f"{{{ns}}}TypeOrganisation")),
+        address=read_address(parts.get(f"{{{ns}}}Address"), ns),
+        telecoms=read_telecoms(element, ns) if f"{{{ns}}}TeleCom" in parts else (),
     )
 
 

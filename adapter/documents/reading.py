@@ -41,17 +41,30 @@ def children(element: Element | None, namespace: str, name: str) -> Iterator[Ele
         yield from element.iterchildren(f"{{{namespace}}}{name}")
 
 
+def first_children(element: Element | None) -> dict[str, Element]:
+    """The first child of each name, by its whole name: for elements of which many children are asked."""
+    return {} if element is None else {part.tag: part for part in element.iterchildren(reversed=True)}
+
+
+def text_of(found: Element | None) -> str | None:
+    """An element's text, untouched; "" for an empty element, None for an absent one."""
+    return None if found is None else found.text or ""
+
+
+def value_of(found: Element | None, attribute: str = "V") -> str | None:
+    """An element's attribute V (or another), stripped."""
+    raw = None if found is None else found.get(attribute)
+    return None if raw is None else raw.strip()
+
+
 def text(element: Element | None, namespace: str, *path: str) -> str | None:
     """The text at the end of the path, untouched; "" for an empty element, None for an absent one."""
-    found = child(element, namespace, *path)
-    return None if found is None else found.text or ""
+    return text_of(child(element, namespace, *path))
 
 
 def value(element: Element | None, namespace: str, *path: str, attribute: str = "V") -> str | None:
     """The attribute V (or another) at the end of the path; tokens are stripped."""
-    found = child(element, namespace, *path)
-    raw = None if found is None else found.get(attribute)
-    return None if raw is None else raw.strip()
+    return value_of(child(element, namespace, *path), attribute)
 
 
 def system_of(oid_text: str | None) -> str | None:

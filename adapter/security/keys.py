@@ -8,6 +8,7 @@ minutes, and after the card has been away.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -122,6 +123,7 @@ class KeyRing:
         self._settings = settings
         self._clock = clock
         self._held: dict[str, _Held] = {}
+        self._paths: dict[str, str] = {}
         self._problems: dict[str, KeyFileError] = {}
         self._locks = {name: threading.Lock() for name in settings.keys}  # a slow card holds up nobody else
 
@@ -166,7 +168,9 @@ class KeyRing:
         if file is None:
             return on_card
         try:
-            status = self._settings.path(file).stat()
+            if file not in self._paths:
+                self._paths[file] = str(self._settings.path(file))
+            status = os.stat(self._paths[file])
         except OSError:
             return None
         return (*on_card, status.st_mtime_ns, status.st_size)

@@ -49,6 +49,7 @@ class Store:
 
     def __init__(self, engine: sa.Engine, *, now: Callable[[], datetime], new_id: Callable[[], str]) -> None:
         self._engine = engine
+        self._folder = _folder_of(engine.url)
         self.now = now
         self.new_id = new_id
         self.commits = 0
@@ -79,14 +80,20 @@ class Store:
 
     def free_bytes(self) -> int | None:
         """Free space beside a SQLite file, None for other databases (P28)."""
-        name = self._engine.url.database
-        if self._engine.dialect.name != "sqlite" or not name or name == ":memory:":
+        if self._folder is None:
             return None
-        stat = os.statvfs(Path(name).parent)
+        stat = os.statvfs(self._folder)
         return stat.f_bavail * stat.f_frsize
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _folder_of(url: sa.URL) -> str | None:
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name or name == ":memory:":
+        return None
+    return os.path.dirname(name) or "."
 
 
 def add_once(db: sa.Connection, table: sa.Table, **values: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -30,7 +31,7 @@ class LiveBook:
         cache_s: float,
         refresh: Callable[[AddressBook], AddressBook] | None = None,
     ) -> None:
-        self._path = path
+        self._path, self._file = path, str(path)
         self._environment = environment
         self._clock = clock
         self._cache_s = cache_s
@@ -55,7 +56,7 @@ class LiveBook:
 
     def _reread(self) -> None:
         try:
-            stat = self._path.stat()
+            stat = os.stat(self._file)
             stamp = (stat.st_mtime_ns, stat.st_size)
         except OSError:
             stamp = (0, 0)

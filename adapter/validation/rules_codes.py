@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -121,29 +121,67 @@ def _faults(subject: Subject) -> Faults:
         return kept
     faults = Faults([], [], [])
     for found in subject.coded:
-        field = field_of(found.tag)
+        field = field_of(found[1])
         if field is not None:
             _judge_value(found, field, faults)
     subject.kept["codes"] = faults
     return faults
 
 
-def _judge_value(found: CodedElement, field: Field, faults: Faults) -> None:
-    given = dict(found.attributes)
+class Judged(NamedTuple):
+    """What is wrong with one coded value; ``unknown``: the lists that it is not in."""
+
+    blank: bool = False
+    incomplete: bool = False
+    nameless: bool = False
+    unknown: tuple[str, ...] = ()
+
+
+_SOUND = Judged()
+
+
+def _judge(field: Field, attributes: Iterable[tuple[str, str]]) -> Judged:
+    given = dict(attributes)
     code, system = given.get("V"), given.get("S")
     texts = given.values()
-    if (not all(texts) or any(map(str.isspace, texts))) and _blank(given):
-        faults.incomplete.append(found.element)
-    elif field.cv and not given.get("OT") and not (code and system and _is_oid(system)):
-        faults.incomplete.append(place(found.element, None, "V + S + DN | OT"))
-    if code is None:
+    blank = (not all(texts) or any(map(str.isspace, texts))) and _blank(given)
+    incomplete = field.cv and not given.get("OT") and not (code and system and _is_oid(system))
+    nameless = unknown = False
+    lists: tuple[str, ...] = ()
+    if code is not None:
+        nameless = field.cv and "DN" not in given
+        number = system_number(system)
+        lists = field.lists if number is None else (number,) if known_system(number) else ()
+        unknown = bool(lists) and not _is_listed(lists, code.strip())
+    if not (blank or incomplete or nameless or unknown):
+        return _SOUND
+    return Judged(blank, incomplete and not blank, nameless, lists if unknown else ())
+
+
+@lru_cache(maxsize=4096)
+def _judge_listed(field: Field, attributes: tuple[tuple[str, str], ...]) -> Judged:
+    """The same for a value with a code list, which says nothing of a person: most of them come again and again."""
+    return _judge(field, attributes)
+
+
+def _judge_value(found: CodedElement, field: Field, faults: Faults) -> None:
+    element, _, attributes = found
+    listed = len(attributes) > 1 and any(name == "S" for name, _ in attributes) and not _has_text(attributes)
+    judged = _judge_listed(field, tuple(attributes)) if listed else _judge(field, attributes)
+    if judged is _SOUND:
         return
-    if field.cv and "DN" not in given:
-        faults.nameless.append(found.element)
-    number = system_number(system)
-    lists = field.lists if number is None else (number,) if known_system(number) else ()
-    if lists and not _is_listed(lists, code.strip()):
-        faults.unknown.append(place(found.element, None, ", ".join(lists)))
+    if judged.blank:
+        faults.incomplete.append(element)
+    if judged.incomplete:
+        faults.incomplete.append(place(element, None, "V + S + DN | OT"))
+    if judged.nameless:
+        faults.nameless.append(element)
+    if judged.unknown:
+        faults.unknown.append(place(element, None, ", ".join(judged.unknown)))
+
+
+def _has_text(attributes: Iterable[tuple[str, str]]) -> bool:
+    return any(name == "OT" for name, _ in attributes)
 
 
 def _blank(given: dict[str, str]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from adapter.errors import IdentifierError
 from adapter.identifiers import read_her_id
@@ -79,12 +79,7 @@ class RuleContext:
     lang: str = "nb"
 
 
-class CodedElement(NamedTuple):
-    """An element with attributes, as the walk found it."""
-
-    element: Element
-    tag: str
-    attributes: list[tuple[str, str]]
+CodedElement = tuple[Element, str, list[tuple[str, str]]]  # an element with attributes: itself, its tag, those
 
 
 class Subject:
@@ -107,9 +102,9 @@ class Subject:
         coded, empty = self.coded, self.empty
         for element in self.root.iter("*"):
             tag = element.tag
-            attributes = cast(list[tuple[str, str]], element.items())
+            attributes: Any = element.items()
             if attributes:
-                coded.append(CodedElement(element, tag, attributes))
+                coded.append((element, tag, attributes))
             elif not len(element) and tag != names.BASE64_CONTAINER and not tag.startswith(names.XMLDSIG):
                 text = element.text
                 if not text or text.isspace():
