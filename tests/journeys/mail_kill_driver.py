@@ -1,4 +1,4 @@
-"""Lives of one worker process on the mail road, each ended by SIGKILL after a given number of commits.
+"""Lives of one worker process on the ebXML road, each ended by SIGKILL after a given number of commits.
 
 Run by ``test_ebxml_kills.py``, as ``kill_driver`` is by ``test_kills.py``. Each life submits its share of the messages.
 Every second one works for a while before the killer is armed, so that the kills fall all over the run; the others have
@@ -8,8 +8,11 @@ it from their first commit, so that they fall into the recovery from the kill be
 from __future__ import annotations
 
 import random
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from adapter import shapes, worker
 from adapter.assembly import Adapter, open_adapter
@@ -21,6 +24,7 @@ from adapter.transport import imap, smtp
 from tests.journeys.kill_driver import arm, consume, run
 
 LIFE_S = 3600  # how far the clock goes on between two lives: leases run out, and twelve lives are a resend's wait
+MOST_S = 30.0  # how long a life waits for its kill when nothing comes
 BEHIND_THE_KILLER = (
     *(dispatch, ebxml_in, ebxml_mail, ebxml_out, handover, inbound, outbound, receipts),
     *(cms, envelope_signature, xmldsig, imap, smtp),
@@ -40,19 +44,34 @@ def live(plan: dict[str, object], life: int, kill_after: int | None) -> bool:
         for number in range(begin, min((life + 1) * share, whole)):
             adapter.submit(message, key=f"out-{number}")
 
+    receiver = open_endpoint(adapter) if adapter.parts.settings.receive is not None else None
     jobs = [job for name, (_, job) in worker.jobs(adapter.parts).items() if name not in ("overdue", "housekeeping")]
     # The order differs from life to life, so that every kind of step is in reach of the kill.
     turns = [submit, lambda: consume(adapter, Path(str(plan["ehr"]))), *jobs]
     chance = random.Random(life)
-    for turn_of in range(12):
-        if kill_after is not None and turn_of == life % 2:
+    ends, number, idle = time.monotonic() + MOST_S, 0, threading.Event()
+    while number < 12 or (kill_after is not None and time.monotonic() < ends):
+        if kill_after is not None and number == life % 2:
             arm(adapter, kill_after)
         chance.shuffle(turns)
-        if not sum(bool(turn()) for turn in turns) and turn_of > 3:
-            break
+        if not sum(bool(turn()) for turn in turns) and number > 3:
+            if kill_after is None:
+                break
+            idle.wait(0.01)
+        number += 1
     done = finished(adapter, whole)
+    if receiver is not None:
+        receiver.stop()
     adapter.close()
     return done
+
+
+def open_endpoint(adapter: Adapter) -> Any:
+    from adapter.web.receive import Receiver
+
+    receiver = Receiver(adapter)
+    receiver.start()
+    return receiver
 
 
 def finished(adapter: Adapter, wanted: int) -> bool:
@@ -60,7 +79,8 @@ def finished(adapter: Adapter, wanted: int) -> bool:
     out = [row for row in rows if row["direction"] == "out"]
     moving = [row for row in rows if row["step"] in ("received", "opened", "accepted", "handed over")]
     notes = [row for row in out if row["answer"] != "not asked"]
-    return len(notes) == wanted and all(row["leg"] == "confirmed" for row in out) and not moving
+    came = sum(row["step"] == "receipted" for row in rows)
+    return len(notes) == came == wanted and all(row["leg"] == "confirmed" for row in out) and not moving
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ chance loses its first answer or writes a mail twice, so that both sides have to
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -26,7 +27,7 @@ from adapter.simulator import world as place
 from tests.journeys.clinic import edi_address
 from tests.journeys.pair import ACK, APPREC, Keys
 from tests.journeys.rig import ids
-from tests.transport.mail_servers import Dovecot, Taken
+from tests.transport.mail_servers import Taken
 
 SOFTWARE = Software(msh="Prøve-MSH", msh_version="2.0", system="Klinikk", system_version="3")
 
@@ -46,12 +47,11 @@ class Arrivals:
 class Partner:
     """``payloads`` by MessageId, ``receipts`` the distinct Acknowledgments that came for each MessageId of its own."""
 
-    dovecot: Dovecot
-    user: str  # whose mailbox it fills
     keys: Keys
     ours: Keys
     clock: Any
     chance: random.Random
+    put: Callable[[bytes], None]  # a mail into our mailbox
     payloads: dict[str, Arrivals] = field(default_factory=dict)
     receipts: dict[str, list[bytes]] = field(default_factory=dict)
     own: dict[str, Envelope] = field(default_factory=dict)  # by MessageId
@@ -63,21 +63,24 @@ class Partner:
     def take(self, mail: Taken) -> None:
         """What the SMTP server does with a mail before it says that it has it."""
         opened = open_message(mail.content)
-        words = opened.envelope
-        if words.action == ACK:
-            self._keep_receipt(opened)
+        if opened.envelope.action == ACK:
+            self.keep_receipt(opened)
             return
-        key = words.message_id or ""
+        answer = self.answer(opened)
+        if answer is not None:
+            self._deliver(answer)
+
+    def answer(self, opened: Opened) -> bytes | None:
+        """The stored Acknowledgment of a payload message; None when it is lost."""
+        key = opened.envelope.message_id or ""
         known = self.payloads.get(key)
         if known is None:
             known = self.payloads[key] = self._open(opened)
-            if self.chance.random() < self.loses:
-                return
-        else:
-            known.times += 1
-            if known.octets != opened.octets:
-                self.faults.append("another envelope under the same MessageId")
-        self._deliver(known.answer)
+            return None if self.chance.random() < self.loses else known.answer
+        known.times += 1
+        if known.octets != opened.octets:
+            self.faults.append("another envelope under the same MessageId")
+        return known.answer
 
     def _open(self, opened: Opened) -> Arrivals:
         """Verify, decrypt, and write the one Acknowledgment of it."""
@@ -92,7 +95,7 @@ class Partner:
         said = sign_envelope(build(acknowledgment(opened.envelope, references, **names)), self.keys.signing, {})
         return Arrivals(action=opened.envelope.action, octets=opened.octets, document=document, answer=said)
 
-    def _keep_receipt(self, opened: Opened) -> None:
+    def keep_receipt(self, opened: Opened) -> None:
         assert opened.root is not None
         assert opened.octets is not None
         receipt = opened.envelope.receipt
@@ -107,6 +110,11 @@ class Partner:
 
     def write(self, document: bytes) -> None:
         """One note to us; by chance it comes twice."""
+        envelope, attached = self.seal(document)
+        for _ in range(2 if self.chance.random() < self.doubles else 1):
+            self._deliver(envelope, attached)
+
+    def seal(self, document: bytes) -> tuple[bytes, Attachment]:
         content = cms.encrypt(build_plaintext(document, form="mime"), self.ours.opening.certificate)
         attached = Attachment(content_id=f"{self.new_id()}@partner", content=content)
         sender, receiver = place.GRANLI_FRISKLIV, place.SOLVANG_GP
@@ -125,8 +133,7 @@ class Partner:
         )
         envelope = sign_envelope(build(words), self.keys.signing, {attached.content_id: content})
         self.own[words.message_id or ""] = words
-        for _ in range(2 if self.chance.random() < self.doubles else 1):
-            self._deliver(envelope, attached)
+        return envelope, attached
 
     def _deliver(self, envelope: bytes, *attached: Attachment) -> None:
         head = MailHead(
@@ -138,7 +145,7 @@ class Partner:
         )
         start = f"{self.new_id()}@partner"
         packed = pack_mail(envelope, attached, head, boundary=f"b-{self.new_id()}", content_id=start)
-        self.dovecot.deliver(self.user, packed.mail())
+        self.put(packed.mail())
 
     def _now(self) -> datetime:
         now: datetime = self.clock()

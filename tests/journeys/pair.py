@@ -114,19 +114,12 @@ class Side:
         self.taken: list[TakenMessage] = []
         self.alarms: list[str] = []
         self.address = edi_address(her_id)
-        pair.network.users[self.address] = self.user
 
     def settings(self) -> Settings:
         """Written anew, with the keys as they are now."""
         write_roots((authority().certificate,), self.folder / "roots.pem")
         write_pkcs12(self.keys.signing, self.folder / "company.p12")
         write_pkcs12(self.keys.opening, self.folder / "opening.p12")
-        password = self.folder / "password"
-        password.touch(mode=0o600)
-        password.write_text(PASSWORD)
-        server = {"host": "127.0.0.1", "user": self.user, "password": {"file": "password"}}
-        server["ca_file"] = str(self.pair.dovecot.certificate)
-        smtp, imap = {**server, "port": self.pair.sink.port}, {**server, "port": self.pair.dovecot.imaps}
         plain = {
             "environment": "test",
             "software": {
@@ -149,7 +142,7 @@ class Side:
             "store": {"url": "sqlite:///store.db", "low_water_bytes": 0},
             "keys": {"company": {"pkcs12": "company.p12"}, "opening": {"pkcs12": "opening.p12"}},
             "trust": {"roots": ["roots.pem"], "revocation": "off"},
-            "mail": {"address": self.address, "smtp": smtp, "imap": imap},
+            **self.pair.road_settings(self),
         }
         return read_settings(plain, self.folder)
 
@@ -218,30 +211,46 @@ class Side:
 
 
 class Pair:
-    """Solvang legekontor and Frisklivssentral Granli."""
+    """Solvang legekontor and Frisklivssentral Granli, by mail."""
+
+    agreement: Mapping[str, Any] = {"road": "ebxml-mail"}
 
     def __init__(self, folder: Path, dovecot: Dovecot, sink: Sink) -> None:
-        self.folder, self.dovecot, self.sink = folder, dovecot, sink
+        self.dovecot, self.sink = dovecot, sink
+        self._begin(folder)
+        self.network = Network(self.clock, dovecot, sink)
+        self.network.users = {side.address: side.user for side in self.sides}
+        sink.on_mail = self.network.carry
+
+    def _begin(self, folder: Path) -> None:
+        self.folder = folder
         # The keys are valid from the day they are made.
         self.clock = VirtualClock(datetime.now(UTC).replace(microsecond=0))
-        self.network = Network(self.clock, dovecot, sink)
         self.solvang = Side(self, "solvang", place.SOLVANG_GP, "310045101")
         self.granli = Side(self, "granli", place.GRANLI_FRISKLIV, "312045303")
         self.sides = (self.solvang, self.granli)
         self.book = self.make_book()
         for side in self.sides:
             side.open()
-        sink.on_mail = self.network.carry
+
+    def road_settings(self, side: Side) -> dict[str, Any]:
+        password = side.folder / "password"
+        password.touch(mode=0o600)
+        password.write_text(PASSWORD)
+        server = {"host": "127.0.0.1", "user": side.user, "password": {"file": "password"}}
+        server["ca_file"] = str(self.dovecot.certificate)
+        smtp, imap = {**server, "port": self.sink.port}, {**server, "port": self.dovecot.imaps}
+        return {"mail": {"address": side.address, "smtp": smtp, "imap": imap}}
 
     def make_book(self) -> dict[str, Any]:
-        """The register as both see it: the ebXML road by mail, and each one's current certificates."""
+        """The register as both see it: the road, and each one's current certificates."""
         book = World().address_book()
         for party in book["parties"]:
             for side in self.sides:
                 if party["herId"] == side.her_id:
                     keys = {"signing": side.keys.signing, "encryption": side.keys.opening}
                     party["_certificates"] = {use: registered(key) for use, key in keys.items()}
-                    party["_agreement"] = {**party["_agreement"], "road": "ebxml-mail"}
+                    party["_agreement"] = {**party["_agreement"], **self.agreement}
         return book
 
     def rounds(self, number: int = 1, *, seconds: float = 61, each: Callable[[], object] | None = None) -> None:
@@ -257,6 +266,17 @@ class Pair:
         self.clock.advance(timedelta(**time).total_seconds())
 
     def close(self) -> None:
-        self.sink.on_mail = None
         for side in self.sides:
             side.adapter.close()
+
+
+class HttpPair(Pair):
+    """The same two by HTTP: Granli listens at ``url``, Solvang at ``port``."""
+
+    def __init__(self, folder: Path, url: str, port: int) -> None:
+        self.agreement = {"road": "ebxml-http", "endpoint": url}
+        self._port = port
+        self._begin(folder)
+
+    def road_settings(self, side: Side) -> dict[str, Any]:
+        return {"receive": {"port": self._port}}

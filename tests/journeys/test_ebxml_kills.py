@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,30 +13,29 @@ from typing import Any
 import pytest
 
 from adapter.simulator import world as place
+from tests.journeys.http_partner import Wire
 from tests.journeys.mail_kill_driver import LIFE_S
 from tests.journeys.mail_partner import Partner
-from tests.journeys.pair import Pair
+from tests.journeys.pair import HttpPair, Pair
 from tests.journeys.rig import letter, load
 from tests.journeys.test_kills import run_lives, to_toml
-from tests.transport.mail_servers import Dovecot, Sink, dovecot_is_missing
+from tests.transport.mail_servers import Dovecot, Sink, dovecot_is_missing, free_ports
 
-EACH_WAY = 500
-KILLS = 50
-SHARE = EACH_WAY // KILLS  # of the messages, both ways, in each life
+EACH_WAY, KILLS = 500, 50
+BY_HTTP, KILLS_BY_HTTP = 100, 10
+SHARE = 10  # messages each way that are new in each life
 SEED = 20261122
 
 
 class Run:
-    """Solvang's adapter lives in a process of its own; the mail servers and the partner are here."""
+    """Solvang's adapter lives in a process of its own; the partner, and what is between them, is here."""
 
-    def __init__(self, folder: Path, dovecot: Dovecot, sink: Sink, *, each_way: int, kills: int) -> None:
-        self.folder, self.life, self.kills = folder, 0, kills
-        self.pair = Pair(folder, dovecot, sink)
-        self.side = self.pair.solvang
+    def __init__(self, pair: Pair, write: Callable[[bytes], None], *, each_way: int, kills: int) -> None:
+        self.pair, self.write, self.life = pair, write, 0
+        self.side, self.folder = pair.solvang, pair.folder
         self.ids = [f"dddddddd-0000-4000-8000-{number:012x}" for number in range(each_way)]
         chance = random.Random(SEED)
-        self.partner = Partner(dovecot, self.side.user, self.pair.granli.keys, self.side.keys, self.clock, chance)
-        sink.on_mail = self.partner.take
+        self.partner = Partner(pair.granli.keys, self.side.keys, self.clock, chance, self.deliver)
         (self.side.folder / "adapter.toml").write_text(to_toml(self.side.settings()))
         self.side.adapter.close()
         plan = {
@@ -44,10 +43,10 @@ class Run:
             "messages": each_way,
             "share": SHARE,
             "out": {**load("dialogue-notat"), "receiver": {"her_id": place.GRANLI_FRISKLIV}},
-            "ehr": str(folder / "ehr.txt"),
+            "ehr": str(self.folder / "ehr.txt"),
             "kills": [chance.randint(1, 40) for _ in range(kills)],
         }
-        (folder / "plan.json").write_text(json.dumps(plan))
+        (self.folder / "plan.json").write_text(json.dumps(plan))
         self.documents = [self.note(msg_id) for msg_id in self.ids]
 
     def clock(self) -> datetime:
@@ -57,12 +56,21 @@ class Run:
         rig: Any = self.pair.granli
         return letter(rig, sender=place.GRANLI_FRISKLIV, msg_id=msg_id)
 
+    def deliver(self, mail: bytes) -> None:
+        self.pair.dovecot.deliver(self.side.user, mail)
+
     def begin(self, life: int) -> None:
         """The partner writes its share before each life."""
         self.life = life
         share, self.documents = self.documents[:SHARE], self.documents[SHARE:]
         for document in share:
-            self.partner.write(document)
+            self.write(document)
+
+    def lives(self) -> int:
+        """The whole run; gives how many lives ended by a kill."""
+        killed = run_lives(self.folder, self.begin, "mail_kill_driver")
+        self.side.open()
+        return killed
 
 
 @pytest.fixture
@@ -80,9 +88,26 @@ def servers() -> Iterator[tuple[Dovecot, Sink]]:
 def test_fifty_kills_by_mail_lose_nothing_and_hand_nothing_over_twice(
     tmp_path: Path, servers: tuple[Dovecot, Sink]
 ) -> None:
-    run = Run(tmp_path, *servers, each_way=EACH_WAY, kills=KILLS)
-    assert run_lives(tmp_path, run.begin, "mail_kill_driver") == KILLS
-    run.side.open()
+    run = Run(Pair(tmp_path, *servers), lambda note: run.partner.write(note), each_way=EACH_WAY, kills=KILLS)
+    servers[1].on_mail = run.partner.take
+    assert run.lives() == KILLS
+    check_out(run)
+    check_in(run)
+    check_that_it_was_hard(run)
+    run.pair.close()
+
+
+@pytest.mark.slow
+@pytest.mark.kill
+def test_ten_kills_by_http_lose_nothing_and_hand_nothing_over_twice(tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    wire = Wire(port)
+    run = Run(HttpPair(tmp_path, wire.url, port), wire.write, each_way=BY_HTTP, kills=KILLS_BY_HTTP)
+    wire.start(run.partner)
+    try:
+        assert run.lives() == KILLS_BY_HTTP
+    finally:
+        wire.stop()
     check_out(run)
     check_in(run)
     check_that_it_was_hard(run)
