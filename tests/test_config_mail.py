@@ -1,116 +1,72 @@
-"""Settings of the mail road: one way in, sound words and numbers, no mix of environments (P22)."""
+"""Settings of mail: the common one and the tenants' own (P22, P23)."""
 
 from __future__ import annotations
 
-import re
-import tomllib
-from dataclasses import fields
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapter.config import ImapSettings, MailSettings, Secret, Settings, SmtpSettings, read_settings
+from adapter.config import read_settings
 from adapter.errors import SettingsError
 
-NAMES = ("fagsystem", "mellomvare", "msh")
-SOFTWARE = dict.fromkeys((*NAMES, *(f"{name}_version" for name in NAMES)), "1")
+
+def mail(user: str = "solvang", domain: str = "testedi.nhn.no", **more: Any) -> dict[str, Any]:
+    server = {"host": "mail.example.org", "user": user}
+    return {"address": f"{user}@{domain}", "smtp": dict(server), "imap": dict(server), **more}
 
 
-def settings(mail: dict[str, Any] | None, environment: str = "test", **more: object) -> Settings:
-    tenant = {"name": "a", "organisation_number": "310045101", "her_ids": [8091301]}
-    plain = {"environment": environment, "software": SOFTWARE, "tenant": [tenant], **more}
-    return read_settings(plain if mail is None else {**plain, "mail": mail}, Path())
+def settings(common: Any = None, *own: Any) -> dict[str, Any]:
+    tenants = [
+        {"name": f"t{number}", "organisation_number": "310045101", "her_ids": [number], "mail": one}
+        for number, one in enumerate(own or (None,), 1)
+    ]
+    names = ("fagsystem", "mellomvare", "msh")
+    software = {f"{name}{end}": "x" for name in names for end in ("", "_version")}
+    plain = {"environment": "test", "software": software, "tenant": tenants, "mail": common}
+    return {key: value for key, value in plain.items() if value is not None}
 
 
-def mail(**more: object) -> dict[str, Any]:
-    found: dict[str, Any] = {"address": "a@testedi.nhn.no", "smtp": {"host": "127.0.0.1"}, "imap": {"host": "::1"}}
-    return {key: value for key, value in {**found, **more}.items() if value is not None}
+def read(common: Any = None, *own: Any) -> Any:
+    plain = settings(common, *own)
+    for tenant in plain["tenant"]:
+        if tenant["mail"] is None:
+            del tenant["mail"]
+    return read_settings(copy.deepcopy(plain), Path())
 
 
-def test_without_the_sections_there_is_no_mail_road() -> None:
-    assert (settings(None).mail, settings(None).ebms_http) == (None, None)
+def test_p23_a_tenant_may_have_mail_of_its_own_beside_the_common_one() -> None:
+    found = read(mail(), None, mail("second"))
+    assert [tenant.mail and tenant.mail.address for tenant in found.tenant] == [None, "second@testedi.nhn.no"]
 
 
-def test_a_host_and_an_address_are_enough_for_mail() -> None:
-    found = settings(mail()).mail
-    assert found == MailSettings(
-        address="a@testedi.nhn.no", smtp=SmtpSettings(host="127.0.0.1"), imap=ImapSettings(host="::1")
-    )
-    assert found is not None
-    assert (found.smtp.security, found.smtp.password) == ("starttls", Secret())
+def test_p23_tenants_may_share_all_of_their_mail() -> None:
+    read(None, mail(), mail())
+    read(mail(), mail())
 
 
-@pytest.mark.parametrize("more", [{"imap": None}, {"pop3": {"host": "x"}}])
-def test_mail_comes_in_one_way(more: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match=r"by imap or by pop3 \[mail\]"):
-        settings(mail(**more))
+WRONG = [
+    (mail("b"), mail("b", delete_after_h=1.0), "tenant t2 mail"),  # one mailbox, two opinions
+    (mail("b"), mail("B", smtp={"host": "other"}), "tenant t2 mail"),  # one address
+    (mail(), mail("b", domain="edi.nhn.no"), "tenant t2 mail.address"),
+    (mail(), mail("b", pop3={"host": "x", "user": "b"}), "tenant t2 mail"),
+    (mail(), {key: value for key, value in mail("b").items() if key != "imap"}, "tenant t2 mail"),
+    (mail(), mail("b", smtp={"host": "x", "security": "ssl"}), "tenant t2 mail.smtp.security"),
+    (mail(), mail("b", smtp={"host": "x", "idle_s": 0}), "tenant t2 mail.smtp.idle_s"),
+    (mail(), mail("b", delete_after_h=0), "tenant t2 mail.delete_after_h"),
+    (mail(), mail("b", imap={"host": "mail.nhn.no", "user": "b"}), "tenant t2 mail.imap.host"),
+]
 
 
-@pytest.mark.parametrize(
-    ("more", "where"),
-    [
-        ({"smtp": {"host": "x", "security": "ssl"}}, "mail.smtp.security"),
-        ({"imap": {"host": "x", "read_timeout_s": 0}}, "mail.imap.read_timeout_s"),
-        ({"imap": None, "pop3": {"host": "x", "port": 0}}, "mail.pop3.port"),
-        ({"delete_after_h": -1.0}, "mail.delete_after_h"),
-        ({"smtp": {"host": "x", "pasword": {}}}, "settings.mail.smtp.pasword"),
-        ({"imap": {"host": "[::1"}}, "mail.imap.host"),
-    ],
-)
-def test_a_faulty_mail_setting_names_its_place(more: dict[str, Any], where: str) -> None:
+@pytest.mark.parametrize(("first", "second", "where"), WRONG, ids=[where for *_, where in WRONG])
+def test_p22_p23_mail_that_mixes_or_cannot_work_is_refused(first: Any, second: Any, where: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        settings(mail(**more))
+        read(None, first, second)
     assert caught.value.where == where
 
 
-def test_a_faulty_number_of_the_http_road_names_its_place() -> None:
-    with pytest.raises(SettingsError, match="above zero") as caught:
-        settings(None, ebms_http={"total_timeout_s": 0})
-    assert caught.value.where == "ebms_http.total_timeout_s"
-
-
-@pytest.mark.parametrize(
-    ("environment", "address", "refused"),
-    [
-        ("test", "a@edi.nhn.no", True),
-        ("test", "a@testedi.nhn.no", False),
-        ("test", "a@samsvar.nhn.no", False),
-        ("production", "a@EDI.nhn.no", False),
-        ("production", "a@TestEdi.nhn.no", True),
-        ("production", "a@samsvar.nhn.no", True),
-        ("production", "a@example.org", False),
-    ],
-)
-def test_p22_an_edi_address_of_the_other_environment_refuses_to_start(
-    environment: str, address: str, refused: bool
-) -> None:
-    if refused:
-        with pytest.raises(SettingsError) as caught:
-            settings(mail(address=address), environment)
-        assert (caught.value.code, caught.value.where) == ("SETTINGS.MIX", "mail.address")
-    else:
-        assert settings(mail(address=address), environment).mail is not None
-
-
-def test_p22_a_mail_host_of_the_other_environment_refuses_to_start() -> None:
+def test_p22_the_common_mail_is_checked_as_before() -> None:
     with pytest.raises(SettingsError) as caught:
-        settings(mail(smtp={"host": "mail.nhn.no"}))
-    assert (caught.value.code, caught.value.where) == ("SETTINGS.MIX", "mail.smtp.host")
-
-
-def test_the_commented_sections_of_the_example_are_true() -> None:
-    example = (Path(__file__).parents[1] / "config" / "adapter.toml").read_text("utf-8")
-    start, end = example.index("#[mail]"), example.index("# The address register")
-    lines = [line[1:] for line in example[start:end].splitlines() if re.match(r"#(\[|\w+ = )", line)]
-    found = tomllib.loads("\n".join(lines))
-    pop3 = found["mail"].pop("pop3")
-    read = settings(found["mail"], ebms_http=found["ebms_http"])
-    assert read.mail is not None
-    for shown, there in ((found["mail"]["smtp"], SmtpSettings), (found["mail"]["imap"], ImapSettings)):
-        assert set(shown) == {field.name for field in fields(there)}  # every key is shown
-    assert settings(mail(imap=None, pop3=pop3)).mail is not None
-    for section in (read.mail.smtp, read.mail.imap, read.ebms_http):
-        for field in fields(section):  # what the example shows as a number is the default
-            if isinstance(getattr(section, field.name), float):
-                assert getattr(section, field.name) == field.default, field.name
+        read(mail(domain="edi.nhn.no"))
+    assert (caught.value.code, caught.value.where) == ("SETTINGS.MIX", "mail.address")

@@ -16,7 +16,7 @@ COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 @click.pass_obj
 def doctor(shared: Shared, as_json: bool) -> int:
     """Check settings, keys and their last days, trust roots, HelseID and the clock, the register's word on our HER-ids,
-    the message server, the store, the disk, and what waits for a person.
+    the message server, mail servers and mailboxes, the store, the disk, and what waits for a person.
 
     Exit code 1 when something is wrong. Nothing is sent and no message is fetched.
 

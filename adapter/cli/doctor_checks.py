@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from adapter.assembly import Adapter
+    from adapter.flow.parts import MailRoad
     from adapter.model.partner import AddressBook
 
 Row = dict[str, str | None]
 COUNTDOWN_DAYS = (3, 14, 30)  # error, warning, warning (P27)
 CLOCK_WARNS_S, CLOCK_FAILS_S = 5.0, 60.0
+MAILBOX_WARNS, MAILBOX_FAILS = 0.8, 0.95  # of its quota
 ENDPOINT = "receiving endpoint"
 
 
@@ -158,6 +160,10 @@ def _opened(settings: Settings, at: datetime) -> Iterator[Row]:
                 f"message server {tenant.name}",
                 lambda tenant=tenant: _road(adapter, tenant),  # type: ignore[misc]
             )
+        for mail in adapter.parts.mails:
+            name = f" {mail.name}" if mail.name else ""
+            yield from _guarded(f"mail out{name}", lambda mail=mail, name=name: _mail_out(mail, name))  # type: ignore[misc]
+            yield from _guarded(f"mailbox{name}", lambda mail=mail, name=name: _mailbox(mail, name))  # type: ignore[misc]
         yield from _guarded("attention", lambda: _attention(adapter))
 
 
@@ -238,6 +244,23 @@ def _road(adapter: Adapter, tenant: TenantSettings) -> Iterator[Row]:
         return
     road.unread(tenant.her_ids, 1)
     yield row(check, "ok", "token granted, inbox can be listed")
+
+
+def _mail_out(mail: MailRoad, name: str) -> Iterator[Row]:
+    mail.sender.probe()
+    yield row(f"mail out{name}", "ok", "the mail server greets us and takes our login")
+
+
+def _mailbox(mail: MailRoad, name: str) -> Iterator[Row]:
+    """Can it be read, and is there room for what partners send?"""
+    check, waiting = f"mailbox{name}", len(mail.mailbox.list(1))
+    fill = mail.mailbox.fill()
+    text = "can be listed" + (", mails wait" if waiting else "") + (f", {fill:.0%} full" if fill is not None else "")
+    if fill is None or fill < MAILBOX_WARNS:
+        yield row(check, "ok", text)
+    else:
+        status = "error" if fill >= MAILBOX_FAILS else "warning"
+        yield row(check, status, text, "make room, or set delete_after_h lower: partners' mails are turned away")
 
 
 def _attention(adapter: Adapter) -> Iterator[Row]:

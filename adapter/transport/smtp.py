@@ -79,6 +79,13 @@ class MailSender:
                     raise
         return self._carry(_Session(self._terms, self._settings, self._login), mail)
 
+    def probe(self) -> None:
+        """Connect, greet, go over to TLS and log in as for a mail, and part. Raises as ``send`` does; sends nothing."""
+        session = _Session(self._terms, self._settings, self._login)
+        with self._watched(session):
+            session.open()
+        session.quit()
+
     def close(self) -> None:
         """End the connections; mails under way fail as broken connections. It can be used again."""
         with self._lock:
@@ -174,15 +181,19 @@ class _Session:
         self.sent = 0
 
     def send(self, mail: _Mail) -> str:
-        self.heard = False
-        self.line.begin(self._settings.total_timeout_s, _ANSWER_BYTES)
-        if not self._open:
-            self._begin()
+        self.open()
         self._address(mail)
         words = self._deliver(mail.content)
         self.sent += 1
         self.rests_since = time.monotonic()
         return words
+
+    def open(self) -> None:
+        """Begin a call, with a connection that is up and logged in."""
+        self.heard = False
+        self.line.begin(self._settings.total_timeout_s, _ANSWER_BYTES)
+        if not self._open:
+            self._begin()
 
     def quit(self) -> None:
         """Part from the server in good manners, but without waiting for its answer."""

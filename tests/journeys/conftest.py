@@ -56,10 +56,12 @@ def make_mail(tmp_path: Path, dovecot: Dovecot, sink: Sink) -> Iterator[Make]:
     """A maker of rigs by mail; all are closed at the end."""
     made: list[MailRig] = []
 
-    def make(kind: str = "imap", tenants: Sequence[str] = ("solvang",), **more: Any) -> MailRig:
+    def make(
+        kind: str = "imap", tenants: Sequence[str] = ("solvang",), own: Sequence[str] = (), **more: Any
+    ) -> MailRig:
         folder = tmp_path / f"mail{len(made)}"
         folder.mkdir()
-        named = {"dovecot": dovecot, "sink": sink, "kind": kind, "more": more}
+        named = {"dovecot": dovecot, "sink": sink, "kind": kind, "own": own, "more": more}
         made.append(type("RigHere", (MailRig,), named)(folder, tenants=tenants))
         sink.on_mail = made[-1].serve
         return made[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
@@ -14,6 +14,7 @@ from adapter.ebxml.opening import open_message
 from adapter.model.process import Process, national
 from adapter.security.demo_ca import DemoCa
 from adapter.security.keys import SigningKey
+from adapter.simulator.world import SOLVANG_GP
 from tests.journeys.clinic import CLINIC, EbxmlRig, edi_address
 from tests.journeys.rig import letter
 from tests.transport.mail_servers import PASSWORD, Dovecot, Sink, Taken
@@ -58,19 +59,31 @@ class MailRig(EbxmlRig):
 
     more: Mapping[str, Any] = {}  # settings: of the mail, and of its servers by name
 
+    own: Sequence[str] = ()  # tenants with mail of their own
+
     def _settings(self, tenants: Any, more: Any) -> Any:
+        self.users: dict[str, str] = {}
         self.user = f"solvang{next(USERS)}"
-        account = {"host": "127.0.0.1", "user": self.user, "ca_file": str(self.dovecot.certificate)}
+        return super()._settings(tenants, {**more, "mail": self._mail(self.user, edi_address(8091301))})
+
+    def _tenant(self, name: str) -> dict[str, Any]:
+        plain = super()._tenant(name)
+        if name in self.own:
+            self.users[name] = f"{name}{next(USERS)}"
+            plain["mail"] = self._mail(self.users[name], edi_address(plain["her_ids"][0]))
+        return plain
+
+    def _mail(self, user: str, address: str) -> dict[str, Any]:
+        account = {"host": "127.0.0.1", "user": user, "ca_file": str(self.dovecot.certificate)}
         account["password"] = {"file": str(self._password())}  # type: ignore[assignment]
         port = self.dovecot.imaps if self.kind == "imap" else self.dovecot.pop3s
         changes = dict(self.more)
-        mail = {
-            "address": edi_address(8091301),
+        return {
+            "address": address,
             "smtp": {**account, "port": self.sink.port, **changes.pop("smtp", {})},
             self.kind: {**account, "port": port, **changes.pop("box", {})},
             **changes,
         }
-        return super()._settings(tenants, {**more, "mail": mail})
 
     def _password(self) -> Path:
         file = self.folder / "password"
@@ -104,10 +117,11 @@ class MailRig(EbxmlRig):
 
     # -- the clinic's mails, and ours ------------------------------------------------------------------------------
 
-    def note(self) -> bytes:
+    def note(self, receiver: int = SOLVANG_GP) -> bytes:
         """A new dialogue note of the clinic's to us, as a mail."""
         number = f"aaaaaaaa-0000-4000-8000-{next(NOTES):012x}"
-        return self.clinic.mail(*self.clinic.note(letter(self, sender=CLINIC, msg_id=number)))
+        document = letter(self, sender=CLINIC, receiver=receiver, msg_id=number)
+        return self.clinic.mail(*self.clinic.note(document, receiver=receiver))
 
     def process(self) -> Process:
         """What the clinic's notes are."""
