@@ -34,19 +34,20 @@ class Bound:
     """Counts open connections. Thread-safe."""
 
     def __init__(self, most: int) -> None:
-        self._free = most
+        self._most = most
         self._lock = Lock()
+        self.open = 0
 
     def take(self) -> bool:
         with self._lock:
-            if self._free == 0:
+            if self.open == self._most:
                 return False
-            self._free -= 1
+            self.open += 1
             return True
 
     def give_back(self) -> None:
         with self._lock:
-            self._free += 1
+            self.open -= 1
 
 
 class _Counted(socket):
@@ -183,6 +184,14 @@ class _Bounded(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._watch()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Who ends its own half after a whole request still listens: the server would hang up without an answer."""
+        cycle = self.cycle
+        if self.scheme == "https" or cycle is None or cycle.more_body or cycle.response_complete:
+            return None
+        cycle.keep_alive = False
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch()

@@ -229,6 +229,11 @@ class Receiver:
         return self._port
 
     @property
+    def connections(self) -> int:
+        """How many are open now, those in a TLS handshake too."""
+        return self._listening.bound.open if self._listening is not None else 0
+
+    @property
     def under_way(self) -> int:
         """How many messages are being read or taken now."""
         return self._endpoint.under_way if self._endpoint is not None else 0
