@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "schema": ("schema", "schema", "Print the JSON Schema of an input.", OFFLINE),
     "build": ("build", "build", "Build the XML message from a JSON input.", OFFLINE),
     "open": ("open", "open_", "Open ebXML messages: parts, signature, failed rules, answer.", OFFLINE),
+    "cpa": ("cpa", "cpa", "Show, check and compare agreements with ebXML partners.", OFFLINE),
     "sign": ("sign", "sign", "Sign a message with a key from a PKCS#12 file.", OFFLINE),
     "send": ("send", "send", "Submit a message for sending.", SENDING),
     "run": ("run", "run", "Send, poll, answer and follow up until stopped.", SENDING),

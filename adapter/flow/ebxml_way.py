@@ -24,6 +24,7 @@ from adapter.model.partner import Agreement, RegisterEntry
 from adapter.model.process import Process
 from adapter.model.resend import BY_SERVICE, ResendTerms, choose
 from adapter.model.wire import EBXML_MAIL
+from adapter.security import cms
 from adapter.security.certificates import valid_at
 
 
@@ -87,7 +88,8 @@ def refuse_unreachable(
 ) -> None:
     """What dispatch would find too late, told at submit: raises as ``find_way``, and RefusedError P25.SIZE."""
     road = agreement_of(receiver).road
-    find_way(parts, tenant=tenant, sender=sender, partner=receiver, road=road, process=process)
+    way = find_way(parts, tenant=tenant, sender=sender, partner=receiver, road=road, process=process)
+    cms.encrypt(b"", way.encryption)  # a certificate that is not for encryption is refused here
     company_signer(parts, parts.tenant(tenant))
     mail = parts.mail_of(tenant)
     if road == EBXML_MAIL and mail is not None:
