@@ -33,8 +33,9 @@ from adapter.cli.opening import read_json
 def simulate(
     port: int, folder: str | None, seed: int, mode: str, deviations: tuple[str, ...], faults: str | None, names: bool
 ) -> int:
-    """Run the message server (EDI 2.0), HelseID and the address register on loopback, with partners who answer.
+    """Run the other side on loopback: message server (EDI 2.0), HelseID, address register, and partners who answer.
 
+    A frisklivssentral and a NAV are on ebXML, each by mail (an SMTP and a POP3 server) and over HTTP.
     One line of JSON tells the addresses; Ctrl-C stops it. With --folder a settings folder is written that an adapter
     can use at once. Partners' behaviour can be changed while it runs, by POST to the admin_url it prints.
 
@@ -61,9 +62,14 @@ def _say(line: object) -> None:
 
 
 def _list_names() -> int:
-    from adapter.simulator import BEHAVIOURS, DEVIATIONS, FAULTS
+    from adapter.simulator import BEHAVIOURS, DEVIATIONS, EBXML_BEHAVIOURS, FAULTS
 
-    tables: dict[str, Mapping[str, str]] = {"behaviours": BEHAVIOURS, "faults": FAULTS, "deviations": DEVIATIONS}
+    tables: dict[str, Mapping[str, str]] = {
+        "behaviours": BEHAVIOURS,
+        "behaviours on ebXML, besides": EBXML_BEHAVIOURS,
+        "faults": FAULTS,
+        "deviations": DEVIATIONS,
+    }
     for title, table in tables.items():
         click.secho(title, bold=True)
         for name, what in table.items():

@@ -1,6 +1,7 @@
-"""The other side of the wire for demos and tests: message server, HelseID, address register, scripted partners."""
+"""The other side of the wire for demos and tests: message server, HelseID, register, mail, and scripted partners."""
 
 from adapter.simulator.deviations import DEVIATIONS
+from adapter.simulator.ebxml_script import EBXML_BEHAVIOURS
 from adapter.simulator.faults import FAULTS, Faults
 from adapter.simulator.folder import write_folder
 from adapter.simulator.partners import BEHAVIOURS
@@ -11,6 +12,7 @@ from adapter.simulator.tenants import Tenant
 __all__ = [
     "BEHAVIOURS",
     "DEVIATIONS",
+    "EBXML_BEHAVIOURS",
     "FAULTS",
     "LIVELY_PARTS",
     "Faults",

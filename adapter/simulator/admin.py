@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from adapter.errors import SettingsError
 from adapter.simulator.deviations import DEVIATIONS
+from adapter.simulator.ebxml_script import EBXML_BEHAVIOURS
 from adapter.simulator.faults import FAULTS
 from adapter.simulator.partners import BEHAVIOURS
 from adapter.simulator.serving import Request, Response, Site
@@ -29,6 +30,17 @@ class Controls(Protocol):
     def ledger_json(self, since: int) -> list[dict[str, Any]]: ...
     def receipts_json(self, msg_id: str | None) -> list[dict[str, Any]]: ...
     def urls(self) -> dict[str, Any]: ...
+    def ebxml_json(self, since: int) -> list[dict[str, Any]]: ...
+    def write(self, document: bytes, sender: int, receiver: int) -> str: ...
+    def ping(self, sender: int, receiver: int) -> str: ...
+
+
+_NAMES = {
+    "behaviours": BEHAVIOURS,
+    "ebxmlBehaviours": EBXML_BEHAVIOURS,
+    "faults": FAULTS,
+    "deviations": DEVIATIONS,
+}
 
 
 def add_admin(site: Site, controls: Controls) -> None:
@@ -50,7 +62,10 @@ def add_admin(site: Site, controls: Controls) -> None:
     route("GET", "receipts", lambda request: controls.receipts_json(_one(request, "msgId")))
     route("GET", "statuses", lambda request: controls.statuses(_one(request, "msgId") or ""))
     route("GET", "unread", lambda request: {"unread": controls.unread(int(_one(request, "receiver") or 0))})
-    route("GET", "names", lambda request: {"behaviours": BEHAVIOURS, "faults": FAULTS, "deviations": DEVIATIONS})
+    route("GET", "names", lambda request: _NAMES)
+    route("GET", "ebxml", lambda request: controls.ebxml_json(int(_one(request, "since") or 0)))
+    route("POST", "ebxml/send", lambda request: _send(controls, json.loads(request.body)))
+    route("POST", "ebxml/ping", lambda request: _ping(controls, json.loads(request.body)))
     route("POST", "inject", lambda request: _inject(controls, json.loads(request.body)))
     route("POST", "script", lambda request: _script(controls, json.loads(request.body)))
     route("POST", "faults", lambda request: _set_faults(controls, json.loads(request.body)))
@@ -67,6 +82,17 @@ def _inject(controls: Controls, plain: dict[str, Any]) -> dict[str, str]:
     known = {ours: plain[theirs] for theirs, ours in names.items() if theirs in plain}
     document = base64.b64decode(plain["document"], validate=True)
     return {"id": controls.inject(document, int(plain["receiver"]), sender=plain.get("sender"), **known)}
+
+
+def _send(controls: Controls, plain: dict[str, Any]) -> dict[str, str]:
+    """``{document (base64), sender, receiver}``: a partner on ebXML sends us a document."""
+    document = base64.b64decode(plain["document"], validate=True)
+    return {"messageId": controls.write(document, int(plain["sender"]), int(plain["receiver"]))}
+
+
+def _ping(controls: Controls, plain: dict[str, Any]) -> dict[str, str]:
+    """``{sender, receiver}``: a partner on ebXML asks whether we are there."""
+    return {"messageId": controls.ping(int(plain["sender"]), int(plain["receiver"]))}
 
 
 def _script(controls: Controls, plain: dict[str, Any]) -> dict[str, bool]:

@@ -14,7 +14,7 @@ from cryptography.x509 import Certificate
 
 import adapter.xmlio as xmlio
 from adapter.ebxml.build import build, build_fault
-from adapter.ebxml.compose import acknowledgment, message_error, pong, question
+from adapter.ebxml.compose import acknowledgment, message_error, pong, question, status_response
 from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import Opened
 from adapter.ebxml.pack import Attachment
@@ -96,11 +96,18 @@ class EbxmlPartner:
         if words.kind not in _ASK:
             self._note(IN, words, octets, "" if self._verified(opened) else "not verified")
             return Said()
-        if words.kind is Kind.PING:
+        if words.kind is not Kind.PAYLOAD:
             self._note(IN, words, octets)
-            said = pong(words, message_id=self._id(), now=self.around.office.clock(), software=SOFTWARE)
-            return Said() if self.script.ack == "never" else self._say(self._sign(said))
+            return Said() if self.script.ack == "never" else self._say(self._sign(self._inform(words)))
         return self._take_payload(opened, words, octets)
+
+    def _inform(self, words: Envelope) -> Envelope:
+        """The answer to a Ping, or to the question what became of a message."""
+        now = self.around.office.clock()
+        if words.kind is Kind.PING:
+            return pong(words, message_id=self._id(), now=now, software=SOFTWARE)
+        known = "Received" if words.asked_message_id in self._seen else "NotRecognized"
+        return status_response(words, known, message_id=self._id(), now=now, software=SOFTWARE)
 
     def _take_payload(self, opened: Opened, words: Envelope, octets: bytes) -> Said:
         verified = self._verified(opened)

@@ -286,6 +286,18 @@ class Simulation:
         """The AppRecs as the admin API gives them."""
         return [entry.as_json() for entry in self.receipts(msg_id)]
 
+    def ebxml_json(self, since: int = 0) -> list[dict[str, Any]]:
+        """The envelopes of the partners on ebXML from an index on, as the admin API gives them."""
+        return [entry.as_json() for entry in self.ebxml.entries()[since:]]
+
+    def write(self, document: bytes, sender: int, receiver: int) -> str:
+        """Let a partner on ebXML send us a document by its road; gives the MessageId."""
+        return self.ebxml.send(document, sender=sender, receiver=receiver)
+
+    def ping(self, sender: int, receiver: int) -> str:
+        """Let a partner on ebXML ask whether we are there; gives the Ping's MessageId."""
+        return self.ebxml.ping(sender, receiver)
+
     def statuses(self, msg_id: str) -> list[dict[str, Any]]:
         """Transport state and AppRec status by receiver, over all POSTs of that MsgId."""
         self.office.run_due()
