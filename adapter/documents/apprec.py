@@ -17,6 +17,7 @@ from adapter.documents.tables import cv, prefixes, sub, timestamp
 from adapter.errors import InputError, UnsupportedError
 from adapter.model.document import Facts, Family
 from adapter.model.party import Ident, Party, Professional, Unit
+from adapter.model.process import OLD_CODES
 from adapter.model.receipt import ReceiptStatus, Verdict
 from adapter.xmlio import Element
 
@@ -30,8 +31,6 @@ _ROLES = {
     "SPR": "Tjenesteyter",
     "RECEIVER": "Mottaker",
 }
-# Types of Henvisning 1.0 (list 8263) and Epikrise 1.1 by the name they have in list 8279.
-_OLD_TYPES = {"H": "HENVISNING", "H_REHAB": "HENVISNING_REHAB", "T": "TILBAKEMELD", "E": "EPIKRISE"}
 _DATE_TIME = re.compile(
     r"-?[0-9]{4,}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})?"
 )
@@ -188,7 +187,7 @@ def original_type(facts: Facts) -> str:
     if facts.family is Family.HCP:
         if not written:
             return "EPIKRISE" if _is_epikrise(facts) else "HENVISNING"
-        return _OLD_TYPES.get(written, written)
+        return OLD_CODES.get(written, written)
     return written
 
 

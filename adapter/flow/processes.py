@@ -9,7 +9,7 @@ from typing import Any
 from adapter.codes import Coded
 from adapter.errors import RefusedError
 from adapter.model.partner import Agreement, RegisterEntry
-from adapter.model.process import Process, national, nav
+from adapter.model.process import OLD_CODES, Process, national, nav
 
 NAV_NAMES = "nav-emottak"
 
@@ -76,10 +76,11 @@ def refuse_type(msg_type: str, version: str | None, entry: RegisterEntry) -> Non
     ``version`` None: not known yet, any agreed version will do.
     """
     accepts = agreement_of(entry).accepts
-    if msg_type in accepts or f"{msg_type} {version}" in accepts:
-        return
-    if version is None and any(agreed.startswith(f"{msg_type} ") for agreed in accepts):
-        return
+    for name in dict.fromkeys((msg_type, OLD_CODES.get(msg_type, msg_type))):  # H is agreed as HENVISNING
+        if name in accepts or f"{name} {version}" in accepts:
+            return
+        if version is None and any(agreed.startswith(f"{name} ") for agreed in accepts):
+            return
     listed = ", ".join(accepts) if accepts else "nothing yet"
     cure = f"agreed with {entry.her_id}: {listed}"
     raise RefusedError(f"{msg_type} {version or ''} is not agreed with the receiver", code="P24.TYPE", cure=cure)

@@ -67,12 +67,13 @@ def apprec_version(namespace: str) -> str:
     return "1.0" if namespace.endswith("/2009-06-30") else "1.1"
 
 
-# Henvisning 1.0 and Epikrise 1.1 write one letter where newer documents write the code of list 8279 (HISD 1209 3.1).
-OLD_CODES = {"H": "HENVISNING", "E": "EPIKRISE"}
+# Henvisning 1.0 (list 8263) and Epikrise 1.1 write letters where newer documents write the codes of list 8279.
+# HISD 1209 3.1 has H and E; H_REHAB and T are of the same lists.
+OLD_CODES = {"H": "HENVISNING", "H_REHAB": "HENVISNING_REHAB", "T": "TILBAKEMELD", "E": "EPIKRISE"}
 
 
 def national(msg_type: str) -> Process:
-    """HISD 1209:2018: Service = S-type, Action = type, roles = type + sender/receiver; H and E by their newer codes."""
+    """HISD 1209:2018: Service = S-type, Action = type, roles = type + sender/receiver; old codes by newer ones."""
     msg_type = OLD_CODES.get(msg_type, msg_type)
     return Process(
         name=msg_type,

@@ -79,6 +79,15 @@ def test_p13_national_names_follow_the_formula(msg_type: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("old", "new"),
+    [("H", "HENVISNING"), ("E", "EPIKRISE"), ("H_REHAB", "HENVISNING_REHAB"), ("T", "TILBAKEMELD")],
+)
+def test_old_codes_are_named_by_the_codes_that_took_their_place(old: str, new: str) -> None:
+    assert national(old) == national(new)
+    assert national(old).service == f"S-{new}"
+
+
+@pytest.mark.parametrize(
     ("namespace", "version"),
     [
         ("http://www.kith.no/xmlstds/epikrise/2006-09-23", "1.0"),
