@@ -29,14 +29,16 @@ PARSERS = {
     "fromstringlist",
     "HTMLParser",
 }
+ASYNC = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
 NOT_FOR_A_VERSION = {
     "lxml", "requests", "urllib3", "xmlschema", "apscheduler", "signxml", "sqlalchemy", "alembic", "joserfc",
-    "cryptography", "rich", "pybase64", "sqlite3", "logging", "adapter.config", "adapter.model",
+    "cryptography", "rich", "pybase64", "sqlite3", "logging", "asyncio", "starlette", "uvicorn", "adapter.config",
+    "adapter.model",
 }  # fmt: skip
 NOT_FOR_A_CHECK = {
     "requests", "urllib3", "xmlschema", "apscheduler", "signxml", "sqlalchemy", "alembic", "joserfc", "cryptography",
     "rich", "sqlite3", "http.client", "adapter.store", "adapter.transport", "adapter.security", "adapter.assembly",
-    "adapter.simulator",
+    "adapter.simulator", "adapter.web", "starlette", "uvicorn",
 }  # fmt: skip
 
 
@@ -91,6 +93,12 @@ def test_broad_except_clauses_are_the_two_that_keep_a_loop_alive() -> None:
                     found.append(f"{name}:{node.lineno}")
     assert len(found) <= 2, found
     assert all(place.startswith(("adapter/worker.py", "adapter/flow/")) for place in found), found
+
+
+def test_async_code_lives_in_the_receiving_endpoint_alone() -> None:
+    found = [name for name, tree in trees() if any(isinstance(node, ASYNC) for node in ast.walk(tree))]
+    ours = [name for name in found if not name.startswith("adapter/simulator/")]  # whose mail server is a library's
+    assert sorted(ours) == ["adapter/web/line.py", "adapter/web/receive.py"]
 
 
 def test_files_and_functions_stay_short() -> None:
