@@ -55,12 +55,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class FaultRow:
-    """A fault outside the octets: the answer's code (None: no MessageError), its location, and who decides it."""
+    """A fault outside the octets: the answer's code (None: no MessageError), its location, and who decides it.
+
+    ``apprec`` is the code of the negative AppRec that answers it instead; without either nothing is answered.
+    """
 
     code: ErrorCode | None
     location: str | None
     text: str
     source: str
+    apprec: str | None = None
 
 
 _HEADER = "//eb:MessageHeader"
@@ -117,8 +121,18 @@ FAULTS: dict[str, FaultRow] = {
         "the id was used for another message",
         "HITS 1172 5.8.2; house practice P3",
     ),
-    # The document's own faults are answered by an AppRec, and ours by nothing untrue (4.3; house practice P8).
-    "document_rejected": FaultRow(None, None, "the document is answered by an AppRec", "HIS 1037 4.3; HITS 1168 K15"),
+    # The document's own faults come after the Acknowledgment (HITS 1171 8.2) and are answered by an AppRec, as long as
+    # its head can be read and it is not an AppRec itself; everything else waits for a person.
+    "document_signature": FaultRow(
+        None, None, "the document's signature does not hold", f"{_PRACTICE}; HITS 1168", apprec="S01"
+    ),
+    "document_schema": FaultRow(None, None, "the document breaks its schema", f"{_PRACTICE}; HITS 1168", apprec="T02"),
+    "document_rejected": FaultRow(
+        None, None, "the document's content is rejected", "HIS 1037 4.3; HITS 1168 K15", apprec="by its rule"
+    ),
+    "document_unreadable": FaultRow(None, None, "nobody can be told: no head was read", "HITS 1171 8.2; HITS 1168"),
+    "receipt_faulty": FaultRow(None, None, "an AppRec is never answered by an AppRec", "HITS 1168; house practice P10"),
+    # Ours: nothing untrue is said, and the partner sends again.
     "ours": FaultRow(None, None, "our own fault: tried again, nothing is said", "house practice"),
 }
 _PLAIN = re.compile(r"[!-~]{1,300}")  # what a partner wrote is given back only when it is short and plain

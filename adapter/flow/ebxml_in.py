@@ -22,9 +22,9 @@ from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import Judged, Opened, judge, open_message
 from adapter.ebxml.plaintext import Plaintext
 from adapter.ebxml.read import read, signed_references
-from adapter.ebxml.rulebook import Act, Hit
+from adapter.ebxml.rulebook import Hit
 from adapter.ebxml.words import EbError, Envelope
-from adapter.errors import SettingsError, StoreError
+from adapter.errors import SettingsError, Severity, StoreError
 from adapter.flow.alarms import raise_alarm
 from adapter.flow.ebxml_agreed import agreement_hits
 from adapter.flow.ebxml_arrived import Arrived, respond, sign, tell_answer
@@ -222,9 +222,10 @@ def _accept(parts: Parts, arrived: Arrived, words: Envelope, contents: Contents,
             inbox.set_facts(db, arrived.message_id, facts)
             journal.add_payload(db, arrived.message_id, "signal", signal)
             row = inbox.add_delivery(db, _item(parts, arrived, words), contents.documents[0], at=at)
-            if answer.errors:
-                detail = {"rules": [hit.rule for hit in judged.hits if hit.advice[0] is Act.WARNING]}
-                journal.note(db, row, at=at, kind="accepted with warnings", detail=detail)
+            failed = [one.rule for one in judged.findings if one.severity is not Severity.INFO]
+            if failed:  # tolerated, or told as warnings: the message stands all the same
+                kind = "accepted with warnings" if answer.errors else "accepted with findings"
+                journal.note(db, row, at=at, kind=kind, detail={"rules": list(dict.fromkeys(failed))[:20]})
             add_rest(db, parts, row, contents, at=at)
     except StoreError as error:
         repeated = _repeated(parts, arrived, words) if error.code == "STORE.INTEGRITY" else None

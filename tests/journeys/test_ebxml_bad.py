@@ -60,9 +60,10 @@ def test_a_bad_message_gets_its_one_answer(rig: EbxmlRig, case: Bad) -> None:
     assert [one["step"] for one in shown["deliveries"]] == (["received"] if case.taken else [])
     kept = ["document", "envelope", "signal"] if case.taken else ["envelope", "signal"]
     assert [one["role"] for one in shown["payloads"]] == kept
-    last = "received" if case.taken else "envelope answered"
-    warned = ["accepted with warnings"] if " Warning " in case.answer else []
-    assert [one["kind"] for one in shown["events"]] == ["envelope received", last, *warned]
+    first, last, *more = [one["kind"] for one in shown["events"]]
+    assert (first, last) == ("envelope received", "received" if case.taken else "envelope answered")
+    warned = "accepted with warnings" if " Warning " in case.answer else "accepted with findings"
+    assert set(more) <= ({warned} if case.taken else set())
     assert len(rig.adapter.alarms()) == before
     assert reply.status == (500 if reply.kind == "SoapFault" else 200)
     if reply.kind == "SoapFault":
