@@ -89,7 +89,7 @@ def refuse_unreachable(
     """What dispatch would find too late, told at submit: raises as ``find_way``, and RefusedError P25.SIZE."""
     road = agreement_of(receiver).road
     way = find_way(parts, tenant=tenant, sender=sender, partner=receiver, road=road, process=process)
-    cms.encrypt(b"", way.encryption)  # a certificate that is not for encryption is refused here
+    cms.refuse_certificate(way.encryption)
     company_signer(parts, parts.tenant(tenant))
     mail = parts.mail_of(tenant)
     if road == EBXML_MAIL and mail is not None:

@@ -92,6 +92,11 @@ def encrypt(content: bytes, certificate: x509.Certificate) -> bytes:
     return out.getvalue()
 
 
+def refuse_certificate(certificate: x509.Certificate) -> None:
+    """Raise SettingsError (CMS.CERTIFICATE) for a certificate that nothing can be encrypted for."""
+    _addressee(certificate)
+
+
 @lru_cache(maxsize=256)
 def _addressee(certificate: x509.Certificate) -> tuple[rsa.RSAPublicKey, bytes, bytes]:
     """The key, and issuer and serial as DER. Kept: the partners stay the same, and a used key is a faster one."""
