@@ -89,6 +89,7 @@ def prepare(parts: Parts, message: OutgoingMessage) -> Prepared:
     context = _context(parts, tenant, receivers[0], message, built)
     checked = check_document(built.root, context, at=parts.now())
     refuse_blocking(checked)
+    _tell_size(parts, checked)
     for receiver in receivers:
         refuse_type(message.msg_type, checked.facts.version if checked.facts else None, receiver)
     # 6. Sign when the process or the partner asks.
@@ -126,6 +127,7 @@ def submit_document(parts: Parts, document: bytes, *, key: str | None = None, te
     context = CheckContext(rules=_rules(parts, owner, receivers[0], **known_outbound(parts, owner, receivers[0])))
     judged = check_document(document, context, at=parts.now())
     refuse_blocking(judged)
+    _tell_size(parts, judged)
     for receiver in receivers:
         refuse_type(facts.msg_type or "", facts.version, receiver)
     process = process_of(facts.msg_type or "", facts.theme, agreement_of(receivers[0]))
@@ -243,6 +245,12 @@ def refuse_blocking(checked: Checked) -> None:
     if blocking:
         rules = ", ".join(dict.fromkeys(finding.rule for finding in blocking))
         raise RefusedError(f"the message may not be sent: {rules}", checked.findings, cure="see the findings")
+
+
+def _tell_size(parts: Parts, checked: Checked) -> None:
+    """Attachments that some mail servers refuse are warned of, and go (P25)."""
+    if any(finding.rule == "V11.SIZE" for finding in checked.findings):
+        parts.log.warning("attachments over the limit that every mail receiver takes", extra={"rule": "V11.SIZE"})
 
 
 def address_of(party: Party) -> int:
