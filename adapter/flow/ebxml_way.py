@@ -20,6 +20,7 @@ from adapter.flow.agreements import Held, ids_of
 from adapter.flow.ebxml_keys import company_signer, load_certificate, registered_certificate
 from adapter.flow.parts import Parts
 from adapter.flow.processes import agreement_of
+from adapter.model.nav_process import nav_row
 from adapter.model.partner import Agreement, RegisterEntry
 from adapter.model.process import Process
 from adapter.model.resend import BY_SERVICE, ResendTerms, choose
@@ -77,7 +78,7 @@ def find_way(
         encryption=_encryption(parts, partner, route),
         terms=choose(_own_terms(own), _agreed_terms(route), BY_SERVICE.get(process.service)),
         acknowledge=not _is_synchronous(route, road),
-        compressed=route is not None and route.package is not None and route.package.compressed,
+        compressed=_is_compressed(route, process, own),
         our_certificate=route.signing_certificate if route is not None else None,
         held=held,
     )
@@ -307,6 +308,14 @@ def _agreed_terms(route: Route | None) -> ResendTerms | None:
                 persist_s=channel.persist_s,
             )
     return None
+
+
+def _is_compressed(route: Route | None, process: Process, own: Agreement) -> bool:
+    """As the agreement packs it; to NAV without one, as NAV's process table does."""
+    if route is not None and route.package is not None:
+        return route.package.compressed
+    row = nav_row(process.from_role, process.service, process.action) if own.nav else None
+    return row is not None and row.compressed
 
 
 def _is_synchronous(route: Route | None, road: str) -> bool:
