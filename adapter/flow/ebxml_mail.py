@@ -16,7 +16,7 @@ from adapter.config import TenantSettings
 from adapter.ebxml.decide import AnswerKind
 from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import Opened, open_message
-from adapter.errors import AccessError, AdapterError, NotFoundError, TransportError, UnsupportedError
+from adapter.errors import AccessError, AdapterError, TransportError
 from adapter.flow.alarms import all_clear, open_names, raise_alarm
 from adapter.flow.ebxml_back import Returned, read_returned, record_returned
 from adapter.flow.ebxml_house import keep_house
@@ -56,7 +56,7 @@ def poll_mailbox(parts: Parts, road: MailRoad | None = None) -> int:
 
 
 def _poll(parts: Parts, road: MailRoad) -> int:
-    if parts.stopping.is_set() or below_low_water(parts):
+    if parts.stopping.is_set() or below_low_water(parts) or _only_listens(parts, road):
         return 0
     taken = 0
     with mailbox_round(parts, road) as look:
@@ -64,6 +64,11 @@ def _poll(parts: Parts, road: MailRoad) -> int:
             taken = take_in(look)
             keep_house(look)
     return taken
+
+
+def _only_listens(parts: Parts, road: MailRoad) -> bool:
+    """True for a mailbox that another system reads, marks and cleans (P12)."""
+    return all(tenant.listen_only for tenant in parts.settings.tenant if tenant.name in road.tenants)
 
 
 def take_in(look: Round) -> int:
@@ -117,40 +122,30 @@ def _clear_gone(look: Round, seen: set[str]) -> None:
 
 def _take(look: Round, item: MailItem) -> bool:
     """Take in one mail; False when it stays in the mailbox as it was."""
-    name = item.identity.remote_id
-    incident = f"unread mail:{look.mailbox}:{name}"
-    look.road.memory.stumbled[name] = look.begun + STUMBLED_US  # unless this ends in one of our own errors
+    name, stumbled = item.identity.remote_id, look.road.memory.stumbled
+    stumbled[name] = look.begun + STUMBLED_US  # what is no error of ours ends the round, and the next begins without it
     try:
         raw = look.road.mailbox.fetch(item)
         look.failures = 0
-        taken = _receive(look, item, raw)
-    except NotFoundError as error:
-        if error.code != "MAIL.GONE":
-            return _waits(look, incident, name, error)
-        taken = False  # another one has taken it away
-    except UnsupportedError as error:
-        return _waits(look, incident, name, error)
+        _receive(look, item, raw)
     except AdapterError as error:  # ours or the world's fault: it stays in the mailbox and is read again
-        if error.code == fence.LOST or isinstance(error, AccessError):
-            look.road.memory.stumbled.pop(name, None)
-            raise
-        if isinstance(error, TransportError):
-            look.failures += 1
-            if look.failures >= FAILURES_IN_A_ROW:
-                look.road.memory.stumbled.pop(name, None)
-                raise
-        return _waits(look, incident, name, error)
-    look.road.memory.stumbled.pop(name, None)
-    return taken
+        del stumbled[name]
+        _stays(look, name, error)
+        return False
+    del stumbled[name]
+    return True
 
 
-def _waits(look: Round, incident: str, name: str, error: AdapterError) -> bool:
-    look.road.memory.stumbled.pop(name, None)
-    raise_alarm(look.parts, incident, f"a mail in the mailbox waits: {error.code}")
-    return False
+def _stays(look: Round, name: str, error: AdapterError) -> None:
+    """One mail waits, or is gone; raises what concerns them all."""
+    look.failures += isinstance(error, TransportError)
+    if error.code == fence.LOST or isinstance(error, AccessError) or look.failures >= FAILURES_IN_A_ROW:
+        raise error
+    if error.code != "MAIL.GONE":  # which another one has taken away
+        raise_alarm(look.parts, f"unread mail:{look.mailbox}:{name}", f"a mail in the mailbox waits: {error.code}")
 
 
-def _receive(look: Round, item: MailItem, raw: bytes) -> bool:
+def _receive(look: Round, item: MailItem, raw: bytes) -> None:
     """Store, open, answer and mark one mail whose bytes are here."""
     digest = digest_of(raw)
     identity = item.identity
@@ -161,7 +156,6 @@ def _receive(look: Round, item: MailItem, raw: bytes) -> bool:
         _record(look, taken, open_message(raw), raw)
     _mark(look, item)
     all_clear(look.parts, f"unread mail:{look.mailbox}:{identity.remote_id}")
-    return True
 
 
 def _renumbered(look: Round, taken: mails.TakenMail, identity: MailIdentity) -> bool:
@@ -243,10 +237,14 @@ def _stored(look: Round, db: sa.Connection, raw: bytes, kept: str) -> str:
     if earlier is not None:
         return earlier[0]
     message_id, at = look.parts.new_id(), look.parts.store.now_us()
-    tenant = look.parts.settings.tenant[0].name
-    envelopes.add_envelope(db, message_id=message_id, tenant=tenant, raw=raw, at=at)
+    envelopes.add_envelope(db, message_id=message_id, tenant=_keeper(look).name, raw=raw, at=at)
     envelopes.add_read(db, f"kept {kept}", message_id, at=at)
     return message_id
+
+
+def _keeper(look: Round) -> TenantSettings:
+    """The tenant that keeps what is nobody's by its words: the mailbox's first that does more than listen."""
+    return next(tenant for tenant in look.parts.settings.tenant if not tenant.listen_only)
 
 
 def _stranger(look: Round, opened: Opened) -> TenantSettings | None:
@@ -262,7 +260,7 @@ def _set_aside(look: Round, taken: mails.TakenMail, raw: bytes, kept: str, owner
     The transport's receiver is not the message's, and what comes to one tenant's mailbox becomes nothing of another's.
     """
     parts, now = look.parts, look.parts.store.now_us()
-    ours = parts.settings.tenant[0]
+    ours = _keeper(look)
     with parts.store.transaction() as db:
         message_id = _stored(look, db, raw, kept)
         item: Row = {"id": parts.new_id(), "message_id": message_id, "tenant": ours.name, "party": ours.her_ids[0]}
@@ -278,10 +276,12 @@ def _set_aside(look: Round, taken: mails.TakenMail, raw: bytes, kept: str, owner
 
 def _mark(look: Round, item: MailItem) -> None:
     """Tell the server, where it keeps marks. The store knows in any case, so a failure here stops nothing."""
-    full = f"mailbox full:{look.mailbox}"
+    unmarked = f"no marks:{look.mailbox}"
     try:
         look.road.mailbox.mark(item)
     except TransportError as error:
         if error.code == MAIL_FULL:
-            raise_alarm(look.parts, full, "our mailbox is full: partners' mails are turned away")
+            raise_alarm(look.parts, unmarked, "our mailbox has no room for a mark: partners' mails are turned away")
         look.parts.log.warning("not marked", extra={"code": error.code})
+        return
+    all_clear(look.parts, unmarked)

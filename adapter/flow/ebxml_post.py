@@ -24,7 +24,7 @@ from adapter.errors import (
 from adapter.flow.alarms import all_clear, open_names, raise_alarm
 from adapter.flow.parts import HOUR_US, MailRoad, Parts
 from adapter.model.partner import RegisterEntry
-from adapter.store import envelopes, journal, mails
+from adapter.store import envelopes, mails
 from adapter.store.statements import Row
 from adapter.transport.line import MAIL_FULL, MAIL_LATER
 
@@ -143,7 +143,7 @@ def send_owed(parts: Parts, road: MailRoad) -> bool:
 def _send_signal(parts: Parts, road: MailRoad, row: Row) -> None:
     with parts.store.reading() as db:
         signal = envelopes.find_signal(db, row["signal_of"])
-        raw = journal.read_payload(db, row["message_id"], "envelope") if _is_fault(row) else b""
+        raw = envelopes.find_raw(db, row["message_id"]) if _is_fault(row) else b""
     if signal is None:
         _end(parts, row, "signal gone", "STORE.GONE")
         return

@@ -75,6 +75,12 @@ def place_of(db: sa.Connection, message_id: str) -> int:
     return int(found["seq"])
 
 
+def find_raw(db: sa.Connection, message_id: str) -> bytes:
+    """The kept envelope as it came; empty when its bytes are gone (P28)."""
+    found = row_where(db, payload, message_id=message_id, role="envelope")
+    return bytes(found["content"]) if found is not None and found["content"] is not None else b""
+
+
 def find_signal(db: sa.Connection, message_id: str) -> bytes | None:
     """The stored answer to a kept envelope, None when there is none yet."""
     found = row_where(db, payload, message_id=message_id, role="signal")

@@ -323,7 +323,8 @@ def _refusal(code: int, words: list[str], what: str) -> AdapterError:
         return TransportError(f"the receiver's mailbox is full ({codes})", code=MAIL_FULL)
     if code >= 500 and what not in ("the connection", "the greeting", "STARTTLS"):
         return RemoteRefusalError(f"the mail server refused {what} ({codes})", status=code)
-    return TransportError(f"the mail server did not take {what} ({codes})", code=MAIL_LATER if about_mail else None)
+    later = MAIL_LATER if about_mail and code != 421 else None  # 421: the server itself is going away
+    return TransportError(f"the mail server did not take {what} ({codes})", code=later)
 
 
 def _is_full(code: int, enhanced: str, what: str) -> bool:

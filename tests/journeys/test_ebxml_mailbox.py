@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapter.errors import TransportError
 from adapter.flow import ebxml_mail, ebxml_round
 from adapter.flow.ebxml_mail import poll_mailbox
 from adapter.store import fence
+from adapter.transport.line import MAIL_FULL
 from tests.journeys.clinic import CLINIC, edi_address
 from tests.journeys.mailing import MailRig, Make
 from tests.transport.mail_servers import MOST_MAILS
@@ -361,14 +364,12 @@ def test_a_mailbox_that_gives_no_mail_at_all_is_left_after_three(make_mail: Make
     box: Any = rig.adapter.parts.mailbox
     asked: list[int] = []
 
-    def broken(item: Any) -> bytes:
+    def torn(item: Any) -> bytes:
         asked.append(1)
         box._turns.drop()
-        from adapter.errors import TransportError
-
         raise TransportError("no answer: the connection broke")
 
-    box.fetch = broken
+    box.fetch = torn
     rig.rounds(1)
     assert (len(asked), rig.told()) == (3, [])
     del box.fetch
@@ -393,6 +394,143 @@ def test_a_mailbox_that_fills_up_is_told_before_it_is_full(make_mail: Make) -> N
     rig.advance(hours=1)
     rig.poll()
     assert rig.open_alarms() == []
+
+
+def test_a_mailbox_that_keeps_no_more_marks_is_told_and_stops_nothing(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.deliver(rig.note())
+    rig.deliver(rig.note())
+    box: Any = rig.adapter.parts.mailbox
+
+    def full(*_: Any) -> Any:
+        raise TransportError("the mailbox is full", code=MAIL_FULL)
+
+    box.mark = full
+    rig.rounds(2)
+    assert (rig.told(), rig.kept(), rig.open_alarms()) == (["Acknowledgment"] * 2, 2, ["no marks"])
+    box.mark = broken
+    rig.deliver(rig.note())
+    rig.rounds(2)
+    assert rig.told() == ["Acknowledgment"] * 3
+    del box.mark
+    rig.deliver(rig.note())
+    rig.rounds(1)
+    assert rig.open_alarms() == []
+
+
+def broken(*_: Any, **__: Any) -> Any:
+    raise TransportError("no answer: the connection broke")
+
+
+def test_a_stop_ends_the_round_after_the_mail_under_way(make_mail: Make) -> None:
+    rig = make_mail()
+    for _ in range(3):
+        rig.deliver(rig.note())
+    stalled(rig, "fetch", rig.adapter.parts.stopping.set)
+    assert (rig.poll(), rig.told()) == (1, [])
+    rig.adapter.parts.stopping.clear()
+    assert (rig.poll(), len(rig.told())) == (2, 3)
+
+
+def test_p28_with_a_full_disk_nothing_is_fetched_and_it_resumes_by_itself(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.deliver(rig.note())
+    store: Any = rig.adapter.parts.store
+    store.free_bytes = lambda: -1
+    assert (rig.poll(), rig.kept(), rig.open_alarms()) == (0, 0, ["disk"])
+    del store.free_bytes
+    assert (rig.poll(), rig.kept(), rig.open_alarms()) == (1, 1, [])
+
+
+def test_p12_a_mailbox_that_we_only_listen_to_is_neither_read_nor_cleaned(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.deliver(rig.note())
+    rig.poll()
+    rig.change(replace(rig.settings.tenant[0], listen_only=True))
+    rig.deliver(JUNK)
+    rig.advance(hours=100)
+    rig.rounds(2)
+    assert (rig.held(), rig.kept(), rig.open_alarms()) == (2, 1, [])
+
+
+def test_a_mail_that_cannot_be_read_again_is_not_deleted_and_does_not_stop_the_others(make_mail: Make) -> None:
+    rig = make_mail()
+    for _ in range(3):
+        rig.deliver(rig.note())
+    rig.rounds(1)
+    rig.advance(hours=73)
+    box: Any = rig.adapter.parts.mailbox
+    fetch = box.fetch
+    box.fetch = lambda item: broken() if item.identity.uid == "2" else fetch(item)
+    rig.rounds(1)
+    assert rig.held() == 1
+    del box.fetch
+    rig.rounds(1)
+    assert rig.held() == 0
+
+
+def test_a_mailbox_that_refuses_to_delete_is_told_and_asked_again_in_an_hour(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.deliver(rig.note())
+    rig.rounds(1)
+    rig.advance(hours=73)
+    box: Any = rig.adapter.parts.mailbox
+    box.delete = broken
+    rig.rounds(1)
+    assert (rig.held(), rig.open_alarms()) == (1, ["job"])
+    del box.delete
+    rig.rounds(1)
+    assert (rig.held(), rig.open_alarms()) == (1, [])
+    rig.advance(hours=1)
+    rig.rounds(1)
+    assert rig.held() == 0
+
+
+def test_a_dead_mailbox_ends_the_cleaning_after_three(make_mail: Make) -> None:
+    rig = make_mail()
+    for _ in range(5):
+        rig.deliver(rig.note())
+    rig.rounds(1)
+    rig.advance(hours=73)
+    asked: list[int] = []
+
+    def silent(_: Any) -> Any:
+        asked.append(1)
+        broken()
+
+    box: Any = rig.adapter.parts.mailbox
+    box.fetch = silent
+    rig.rounds(1)
+    assert (len(asked), rig.held(), rig.open_alarms()) == (3, 5, ["job"])
+
+
+def test_a_larger_mail_under_an_old_name_is_not_deleted(make_mail: Make) -> None:
+    rig = make_mail(box={"mail_limit_bytes": 100_000})
+    rig.deliver(rig.note())
+    rig.rounds(1)
+    rig.advance(hours=73)
+    box: Any = rig.adapter.parts.mailbox
+    fetch = box.fetch
+    box.fetch = lambda item: fetch(replace(item, size_bytes=100_001))
+    rig.poll()
+    assert (rig.held(), rig.open_alarms()) == (1, ["name given twice"])
+
+
+def test_what_others_have_marked_as_ours_is_left_alone(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.deliver(rig.note())
+    rig.rounds(1)
+    box = rig.adapter.parts.mails[0].mailbox
+    rig.deliver(JUNK)
+    [item] = box.list()
+    box.mark(item)
+    for file in maildir(rig).rglob("*,S=*"):
+        if file.stat().st_size != len(JUNK):
+            file.unlink()
+    rig.advance(hours=73)
+    rig.rounds(3)
+    assert (rig.held(), rig.kept()) == (1, 1)
+    assert len(rig.adapter.parts.mails[0].memory.strangers) == 1
 
 
 def test_a_store_without_the_lease_lets_nobody_write(make_mail: Make) -> None:
