@@ -100,7 +100,8 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Element:
 
 
 def _guard_bytes(data: bytes, limits: Limits) -> None:
-    if not data.strip(b" \t\r\n\xef\xbb\xbf"):
+    blanks = b" \t\r\n\xef\xbb\xbf"
+    if not data[:64].strip(blanks) and not data.strip(blanks):  # stripping all would copy it
         raise UnreadableError("the document is empty")
     if len(data) > limits.size_bytes:
         raise UnreadableError(f"the document is larger than {limits.size_bytes} bytes", code="T01.SIZE")
@@ -320,13 +321,13 @@ _LAST_LINE = 65_535  # lxml can set no later one
 
 
 @contextmanager
-def texts_out(root: Element, instead: Callable[[int, str], str | None]) -> Iterator[list[str]]:
-    """While it lasts, short texts stand for the long ones of Base64Containers; yields the long ones in order.
+def texts_out(root: Element, instead: Callable[[int, str], str | None]) -> Iterator[list[tuple[Element, str]]]:
+    """While it lasts, short texts stand for the long ones of Base64Containers; yields elements and texts in order.
 
     ``instead(number, text)`` gives the short text, None to leave a long one where it is. Containers about which
     anything is unusual are left too. Afterwards the tree is as it was, with the same elements.
     """
-    texts: list[str] = []
+    texts: list[tuple[Element, str]] = []
     moved: list[tuple[Element, Element]] = []
     try:
         for box in list(root.iter(BASE64_CONTAINER)):
@@ -336,7 +337,7 @@ def texts_out(root: Element, instead: Callable[[int, str], str | None]) -> Itera
             if twin is None:
                 continue
             twin.text = short
-            texts.append(text)
+            texts.append((box, text))
             _swap(box, twin)
             moved.append((box, twin))
         yield texts

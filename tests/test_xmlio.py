@@ -336,11 +336,13 @@ def test_long_texts_are_out_for_as_long_as_the_block_lasts_even_when_it_fails() 
     root = xmlio.parse(f"<m>\n\n{box}<n>{odd}</n>{box}{box.replace(long, 'QUJD')}</m>".encode())
     before, lines = xmlio.canonical(root), [box.sourceline for box in root.iter(xmlio.BASE64_CONTAINER)]
     with suppress(KeyError), xmlio.texts_out(root, lambda number, _: str(number)) as texts:
-        assert texts == [long, long]
+        assert [text for _, text in texts] == [long, long]
         assert _boxes(root) == ["0", long, "1", "QUJD"]
+        taken = [box for box, _ in texts]
         assert [box.sourceline for box in root.iter(xmlio.BASE64_CONTAINER)] == lines
         raise KeyError
     assert xmlio.canonical(root) == before
+    assert [box for box in root.iter(xmlio.BASE64_CONTAINER) if box in taken] == taken
     with xmlio.texts_out(root, lambda number, _: None if number == 0 else "x") as texts:
         assert texts == []
 

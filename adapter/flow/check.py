@@ -80,7 +80,8 @@ def check_document(
     except (UnreadableError, UnsupportedError) as error:
         return _unread(error, context)
     # 2. Schema, on the document as it came: its Signature is part of it.
-    schema_findings = check_schema(root, directory=context.schema_directory)
+    sound: dict[Element, str] = {}
+    schema_findings = check_schema(root, directory=context.schema_directory, sound=sound)
     # 3. Signature: from here on only what it covers is read.
     signatures = sum(1 for _ in root.iter(_SIGNATURE))
     verified, fault = _verify(root, context, content_sha256) if signatures else (None, None)
@@ -92,7 +93,7 @@ def check_document(
     trust = _judge_signer(verified, facts, context, at) if verified is not None else None
     signature_findings = _broken(fault) if fault is not None else trust.findings if trust is not None else ()
     # 6. Rules; the schema's findings come back graded (P11).
-    graded = check_rules(covered, facts, schema_findings, replace(context.rules, now=at))
+    graded = check_rules(covered, facts, schema_findings, replace(context.rules, now=at, sound_texts=sound))
     # 7. Judge: one verdict, and the receipt that it asks for.
     direction = context.rules.direction
     judgement = judge(facts, graded, signature_findings=signature_findings, direction=direction)

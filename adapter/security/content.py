@@ -115,7 +115,8 @@ def digest(root: Element, algorithm: str) -> bytes:
     if next(root.iter(xmlio.BASE64_CONTAINER), None) is None:
         hasher.update(xmlio.canonical(root))
         return hasher.digest()
-    with xmlio.texts_out(root, _instead) as texts:
+    with xmlio.texts_out(root, _instead) as taken:
+        texts = [text for _, text in taken]
         octets = xmlio.canonical(root)
     try:
         parts = cut(octets, markers_for(texts))

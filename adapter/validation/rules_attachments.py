@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from adapter.model.attachment_formats import matches_magic
@@ -80,15 +80,19 @@ def _contents(subject: Subject) -> list[Content]:
     """Each attachment, whether its content is sound, and its first bytes; a large text is fetched once."""
     found = subject.kept.get("attachments")
     if found is None:
-        found = subject.kept["attachments"] = [_content(attachment, raw) for attachment, raw in _pieces(subject)]
+        sound = subject.context.sound_texts
+        found = subject.kept["attachments"] = [_content(one, raw, sound) for one, raw in _pieces(subject)]
     return cast(list[Content], found)
 
 
-def _content(attachment: AttachmentFacts, raw: bytes | None) -> Content:
+def _content(attachment: AttachmentFacts, raw: bytes | None, sound: Mapping[Element, str]) -> Content:
     if raw is not None:
         return attachment, bool(raw), raw[:_MAGIC_BYTES]
     if attachment.element is None:
         return attachment, True, b""  # V11.CONTENT says what is missing
+    known = sound.get(attachment.element)
+    if known is not None:  # to fetch megabytes again, and judge them again, would cost more than all else
+        return attachment, True, beginning(known, _MAGIC_BYTES)
     text = attachment.element.text or ""
     return attachment, is_base64(text), beginning(text, _MAGIC_BYTES)
 

@@ -85,6 +85,7 @@ ROOTS: Mapping[str, str] = MappingProxyType(
 )
 _ENCLOSING = (f"{{{MSGHEAD}}}Content", f"{{{REFERRAL_11}}}Content")
 MAX_FAULTS = 100  # lines kept of one log
+BEGINNING = 4096  # characters: more than any format needs to be known by
 WIDE = 1000  # children of one element, beyond which a faulty document gets one finding only
 _find_wide = etree.XPath(f"descendant-or-self::*[*[{WIDE + 1}]]")
 _MAX_FILE_BYTES = 2_000_000
@@ -187,11 +188,14 @@ def schema_root() -> Path:
     return installed if installed.is_dir() else package.parent / "schemas"
 
 
-def check_schema(root: Element, *, directory: Path | None = None) -> list[Finding] | None:
+def check_schema(
+    root: Element, *, directory: Path | None = None, sound: dict[Element, str] | None = None
+) -> list[Finding] | None:
     """Findings of a document against its schemas: empty when valid, None when its kind has no schema here.
 
     ``root`` is MsgHead or the root of a document without one. A MsgHead has the kind of its first body. Findings are
     errors with AppRec code T02 and the rules listed above; ``directory`` holds the official files instead of ours.
+    ``sound`` is given the Base64Containers whose long texts were found to be base64, with the beginning of each.
     Raises SettingsError when the directory has no usable set.
     """
     namespaces = needed_namespaces(root)
@@ -202,7 +206,9 @@ def check_schema(root: Element, *, directory: Path | None = None) -> list[Findin
     if name.localname != expected:
         return [_wrong_root(root, expected)]
     validator = schema_set(directory).validator(namespaces)
-    with texts_out(root, _base64_in_short):
+    with texts_out(root, _base64_in_short) as taken:
+        if sound is not None:
+            sound.update((box, text[:BEGINNING]) for box, text in taken)
         wide: Any = _find_wide(root)
         if wide and not validator.accepts(root):
             return [validator.explainer.crowd(root, wide[0])]

@@ -6,7 +6,7 @@ when a fact is missing that nobody handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -48,7 +48,7 @@ class RuleContext:
     ``seen_message(sender HER-id, MsgId)`` answers V21; ``earlier_content(digest)`` gives the time of an equal
     message to NAV (N2). ``attachment_pieces`` are the raw bytes of an outgoing document whose tree holds markers,
     in order. ``attachments_allowed`` are MIME types agreed with the partner. ``offline`` turns the refusal of real
-    numbers in test into a warning (P22).
+    numbers in test into a warning (P22). ``sound_texts``: what ``check_schema`` found of this tree's Base64Containers.
     """
 
     direction: Literal["in", "out"] = "in"
@@ -70,6 +70,7 @@ class RuleContext:
     sender_is_specialist: bool | None = None
     override_national_id: bool = False
     attachments_allowed: tuple[str, ...] = ()
+    sound_texts: Mapping[Element, str] = field(default_factory=dict, repr=False)
     attachments_max: int | None = None
     attachment_pieces: tuple[bytes, ...] = field(default=(), repr=False)
     known_documents: Callable[[str], bool] | None = None

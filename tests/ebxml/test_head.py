@@ -9,7 +9,24 @@ from adapter.ebxml import head
 from adapter.ebxml.head import DEFAULT_LIMITS, find_head
 
 PIECES = st.sampled_from(
-    ["Content-Type: text/xml", "X:", " ", "\t", "a=b", ";", ":", "\x0b", "\x1c", "\0", '"', "\\", "From ", "é", "\r", "ø"]
+    [
+        "Content-Type: text/xml",
+        "X:",
+        " ",
+        "\t",
+        "a=b",
+        ";",
+        ":",
+        "\x0b",
+        "\x1c",
+        "\0",
+        '"',
+        "\\",
+        "From ",
+        "é",
+        "\r",
+        "ø",
+    ]
 )
 LINES = st.lists(st.lists(PIECES, max_size=4).map("".join), min_size=1, max_size=6)
 

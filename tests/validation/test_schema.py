@@ -431,3 +431,12 @@ def test_a_long_attachment_in_the_wrong_place_is_found_where_it_is() -> None:
     long = parse(text.replace(b"<Content>", b"<Co>").replace(b"</Content>", b"</Co>"))
     assert rules(long) == rules(short) != []
     assert [finding.line for finding in check_schema(long) or []] == [f.line for f in check_schema(short) or []]
+
+
+def test_a_long_text_that_is_base64_is_told_with_its_element_and_beginning_and_no_other_is() -> None:
+    more = attachment(_LONG) + attachment(f"{_LONG[:-8]}#{_LONG[-8:]}") + attachment()
+    root = parse(msghead(dialogue(schema.DIALOG_10), more=more))
+    sound: dict[Element, str] = {}
+    check_schema(root, sound=sound)
+    first = next(root.iter(f"{{{schema.BASE64CONTAINER}}}Base64Container"))
+    assert sound == {first: _LONG[: schema.BEGINNING]}
