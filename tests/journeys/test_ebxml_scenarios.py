@@ -198,6 +198,41 @@ def test_9_6_the_acknowledgment_of_an_apprec_is_given_again_too(pair: Pair) -> N
     settled_once(pair, sent)
 
 
+def test_9_6_a_partner_that_was_away_for_days_takes_it_once_and_acknowledges_each_with_the_same(pair: Pair) -> None:
+    solvang, granli = pair.solvang, pair.granli
+    sent = solvang.send(referral(), granli)
+    for _ in range(3):  # at once, after twelve hours, and after a day
+        solvang.adapter.run_once()
+        pair.advance(hours=RESEND_H, minutes=1)
+    assert solvang.attention() == ["transport overdue"]
+    pair.rounds(2)
+    granli.consume()
+    pair.rounds(3)
+    assert pair.network.counts() == {REFERRAL: 4, ACK: 5, APPREC: 1}
+    assert len({letter.octets for letter in pair.network.of(REFERRAL)}) == 1
+    assert len({letter.octets for letter in pair.network.of(ACK)}) == 2  # that of the referral, and the AppRec's
+    settled_once(pair, sent)
+    assert solvang.attention() == []
+
+
+def test_9_7_an_error_that_comes_days_later_still_refuses_the_message(pair: Pair) -> None:
+    solvang, granli = pair.solvang, pair.granli
+    solvang.keys = keys_of("solvang", solvang.number, generation=2)
+    solvang.open()
+    sent = solvang.send(referral(), granli)
+    for _ in range(2):
+        solvang.adapter.run_once()
+        pair.advance(hours=RESEND_H, minutes=1)
+    granli.adapter.run_once()
+    pair.rounds(2)
+    assert solvang.state(sent) == ("refused", "awaited")
+    assert "transport rejected" in solvang.attention()
+    assert pair.network.counts() == {REFERRAL: 2, ERROR: 2}
+    named = {letter.words.ref_to_message_id for letter in pair.network.of(ERROR)}
+    assert named == {letter.words.message_id for letter in pair.network.of(REFERRAL)}
+    assert (len(named), granli.steps()) == (1, {})
+
+
 def test_9_7_a_faulty_envelope_is_told_and_the_corrected_one_is_a_new_one(pair: Pair) -> None:
     solvang, granli = pair.solvang, pair.granli
     registered = solvang.keys
