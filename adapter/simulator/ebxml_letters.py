@@ -17,7 +17,6 @@ from adapter.ebxml.compose import payload_message
 from adapter.ebxml.pack import Attachment
 from adapter.ebxml.plaintext import build_plaintext
 from adapter.ebxml.words import Envelope as Words
-from adapter.ebxml.words import cpa_id_without_agreement
 from adapter.model.process import Process, national, nav
 from adapter.security import cms
 from adapter.security.envelope_signature import sign_envelope
@@ -41,7 +40,7 @@ def write_message(
         sender=partner.her_id,
         receiver=receiver,
         process=_process(partner, envelope, earlier, names or {}),
-        cpa_id=earlier.cpa_id if earlier and earlier.cpa_id else cpa_id_without_agreement(partner.her_id, receiver),
+        cpa_id=(earlier.cpa_id if earlier is not None else None) or partner.cpa_id(receiver),
         conversation_id=_conversation(earlier, envelope) or ids(),
         message_id=ids(),
         now=partner.around.office.clock(),

@@ -67,7 +67,10 @@ class _Seen:
 
 @dataclass(slots=True, kw_only=True)
 class EbxmlPartner:
-    """One address of the other side. ``received`` holds the words of what came, by MsgId and by conversation."""
+    """One address of the other side. ``received`` holds the words of what came, by MsgId and by conversation.
+
+    ``agreed`` holds the CPAIds that were offered, by our HER-id.
+    """
 
     unit: Unit
     keys: EnvelopeKeys
@@ -75,6 +78,7 @@ class EbxmlPartner:
     script: EbxmlScript = field(default_factory=EbxmlScript)
     by_message: dict[str, EbxmlScript] = field(default_factory=dict)
     received: dict[str, Envelope] = field(default_factory=dict)
+    agreed: dict[int, str] = field(default_factory=dict)
     _seen: dict[str, _Seen] = field(default_factory=dict)
 
     @property
@@ -115,6 +119,9 @@ class EbxmlPartner:
         if verified is None or document is None:
             self._note(IN, words, octets, "not verified" if verified is None else "not decrypted", opened)
             return self._say(self._error(words, "SecurityFailure"))
+        if "agreement only" in self.script.extras and verified.cpa_id not in self.agreed.values():
+            self._note(IN, verified, octets, "not agreed", opened)
+            return self._say(self._error(words, "DeliveryFailure"))
         earlier = self._seen.get(verified.message_id or "")
         self._note(IN, verified, octets, "repeated" if earlier else "", opened)
         envelope = read_envelope(document)
@@ -231,13 +238,17 @@ class EbxmlPartner:
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
+    def cpa_id(self, receiver: int) -> str:
+        """The CPAId towards one of us: the agreement's, or the one that is made of the two HER-ids."""
+        return self.agreed.get(receiver) or cpa_id_without_agreement(self.her_id, receiver)
+
     def ping(self, receiver: int) -> str:
         """Send a Ping to one of us by the road; gives its MessageId."""
         words = question(
             Kind.PING,
             sender=self.her_id,
             receiver=receiver,
-            cpa_id=cpa_id_without_agreement(self.her_id, receiver),
+            cpa_id=self.cpa_id(receiver),
             conversation_id=self._id(),
             message_id=self._id(),
             now=self.around.office.clock(),

@@ -25,6 +25,7 @@ EBXML_BEHAVIOURS: dict[str, str] = {
     "reject unsigned": "the same, unsigned: reject unsigned SecurityFailure",
     "warn": "a MessageError with a warning only, which is a receipt: warn Inconsistent",
     "error late": "an Acknowledgment, and a MessageError so many seconds later: error late 259200 DeliveryFailure",
+    "agreement only": "NAV: a CPAId that was not offered is answered with a MessageError DeliveryFailure",
     "certificate expired": "signs with a certificate that has expired and is the registered one still",
     "certificate old": "signs with a certificate that has expired and is not the registered one any more",
     "letters forged": "the partner's own messages are signed with a key that is not the registered one",

@@ -18,6 +18,7 @@ from adapter.model.process import apprec_version
 from adapter.model.wire import EBXML_MAIL, EBXML_ROADS, Clock, IdSource
 from adapter.simulator.addressing import edi_address, read_envelope
 from adapter.simulator.answers import write_apprec
+from adapter.simulator.ebxml_agreement import Party, agreement_id, write_agreement
 from adapter.simulator.ebxml_http import Courier, EbxmlEndpoint, post_to
 from adapter.simulator.ebxml_ledger import EbxmlEntry, EbxmlLedger
 from adapter.simulator.ebxml_letters import write_message
@@ -167,6 +168,35 @@ class EbxmlSide:
             return None
         keys = self.tenant_keys(spec)
         return keys.signing.certificate, keys.sealing.certificate
+
+    def agreements(self) -> dict[str, bytes]:
+        """The CPAs that the simulated NAVs offer our addresses, by file name."""
+        found = {}
+        for partner in (one for one in self.partners.values() if one.is_nav):
+            theirs = self._agreed(partner.her_id, partner.unit.name, partner.unit.organisation_number, partner.keys)
+            for spec in self._tenants:
+                for her_id in spec.her_ids:
+                    keys = self.tenant_keys(spec)
+                    ours = self._agreed(her_id, spec.display_name, spec.organisation_number, keys, theirs.endpoint)
+                    found[f"nav-{partner.her_id}-{her_id}.xml"] = write_agreement(ours, theirs, self.office.clock())
+                    partner.agreed[her_id] = agreement_id(her_id, partner.her_id)
+        return found
+
+    def _agreed(
+        self, her_id: int, name: str, number: str | None, keys: EnvelopeKeys, other_end: str | None = None
+    ) -> Party:
+        """One side of an agreement. Our end is of the other's kind: a mail address, or our endpoint."""
+        mail = f"mailto:{edi_address(her_id)}"
+        url = f"http://127.0.0.1:{self.our_port}{OUR_PATH}"
+        end = self._endpoint_of(her_id) if other_end is None else url if other_end.startswith("http:") else None
+        return Party(
+            her_id=her_id,
+            name=name,
+            organisation_number=number or "",
+            signing=keys.signing.certificate,
+            sealing=keys.sealing.certificate,
+            endpoint=end or mail,
+        )
 
     # -- what the partners do ------------------------------------------------------------------------------------------
 

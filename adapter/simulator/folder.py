@@ -16,6 +16,8 @@ from adapter.simulator.mailroom import ACCOUNT, OUR_PATH
 from adapter.simulator.simulation import Simulation
 from adapter.simulator.tenants import Tenant
 
+AGREEMENTS = "agreements"
+
 
 def write_folder(simulation: Simulation, directory: Path) -> Path:
     """Write the folder and return the path of its ``adapter.toml``; files of an earlier run are replaced.
@@ -36,6 +38,9 @@ def write_folder(simulation: Simulation, directory: Path) -> Path:
             write_pkcs12(key, keys / f"{tenant.name}-{person.name}.p12")
     if simulation.has_ebxml:
         _write(keys / "mail-password", simulation.ebxml.mailroom.password)
+        (directory / AGREEMENTS).mkdir(exist_ok=True)
+        for name, agreement in simulation.ebxml.agreements().items():
+            (directory / AGREEMENTS / name).write_bytes(agreement)
     write_roots((simulation.keys.root.certificate,), directory / "roots.pem")
     book = json.dumps(simulation.address_book(), ensure_ascii=False, indent=1)
     (directory / "addressbook.json").write_text(book + "\n", "utf-8")
@@ -98,6 +103,7 @@ def _ebxml(simulation: Simulation) -> list[str]:
     return [
         f'[mail]\naddress = "{address}"\n[mail.smtp]\n{server}{side.smtp.port}\n[mail.pop3]\n{server}{side.pop3.port}\n'
         f'user = "{ACCOUNT}"\npassword = {{ file = "keys/mail-password" }}',
+        f'[agreements]\ndirectory = "{AGREEMENTS}"',
         f'[receive]\nhost = "127.0.0.1"\nport = {side.our_port}\npath = "{OUR_PATH}"',
     ]
 
