@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from adapter.cli.doctor_agreements import agreement_rows
 from adapter.config import Settings, TenantSettings
 from adapter.errors import AdapterError
 
@@ -44,6 +45,7 @@ def examine(settings: Settings, now: datetime | None = None) -> Iterator[Row]:
         yield from _guarded(f"HelseID {tenant.name}", lambda tenant=tenant: _clock(tenant, at))  # type: ignore[misc]
     if settings.receive is not None:
         yield from _guarded(ENDPOINT, lambda: _endpoint(settings, at))
+    yield from _guarded("agreements", lambda: agreement_rows(settings, at))
     yield from _guarded("adapter", lambda: _opened(settings, at))
 
 
@@ -72,7 +74,8 @@ def _key(settings: Settings, name: str, at: datetime) -> Iterator[Row]:
 
     key = KeyRing(settings).find(name)
     yield _countdown(f"key {name}", key.certificate, at, "order a new certificate and lay it beside the old one")
-    if not may_sign(key.certificate):
+    opens = any(name in tenant.decrypt_with and tenant.sign_with != name for tenant in settings.tenant)
+    if not opens and not may_sign(key.certificate):
         yield row(
             f"key {name}", "error", "the certificate is not for signatures (nonRepudiation)", "use the signing one"
         )

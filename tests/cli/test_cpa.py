@@ -14,10 +14,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from adapter.cli.doctor_agreements import agreement_rows
+from adapter.cli.doctor_checks import examine
+from adapter.config import load_settings
 from adapter.security.demo_ca import DemoCa, Validity, key_usage, write_pkcs12
 from adapter.security.keys import SigningKey
 from tests.cli.conftest import Cli
-from tests.ebxml.agreed import Cpa, Side
+from tests.ebxml.agreed import START, Cpa, Side
 
 US, THEM = 8091301, 8091101
 REAL = Path(__file__).parents[3] / "shared" / "corpus" / "ebxml" / "cpa" / "nav-qass-35065.xml"
@@ -276,3 +279,44 @@ def test_a_broken_file_cannot_be_compared(cli: Cli, world: World) -> None:
 @pytest.mark.parametrize("words", [[], ["nonsense"], ["show"], ["show", "/nowhere.xml"]])
 def test_wrong_use_is_told_with_exit_code_2(cli: Cli, words: list[str]) -> None:
     assert cli("cpa", *words).code == 2
+
+
+# --- doctor -----------------------------------------------------------------------------------------------------------
+
+
+def told(world: World) -> list[tuple[str | None, str | None]]:
+    """What doctor says of the agreements: status and text."""
+    settings = load_settings(world.settings())
+    rows = list(agreement_rows(settings, datetime.now(UTC)))
+    return [(row["status"], row["text"]) for row in rows]
+
+
+def test_doctor_counts_agreements_and_names_files_that_cannot_be_used(world: World) -> None:
+    world.settings()
+    world.write(world.cpa, "cpa/a.xml")
+    (world.folder / "cpa" / "b.xml").write_bytes(b"<x/>")
+    assert told(world) == [("error", "it cannot be used: CPA.KIND"), ("ok", "1 agreement")]
+
+
+def test_p27_doctor_counts_down_and_compares_keys_with_agreements(world: World) -> None:
+    world.settings()
+    soon = replace(world.cpa, end=datetime.now(UTC) + timedelta(days=9, hours=1))
+    world.write(soon, "cpa/a.xml")
+    assert ("warning", "ends in 9 days") in told(world)
+    other = replace(world.cpa.one, signing=der(world.company("Ny")))
+    world.write(replace(world.cpa, one=other), "cpa/a.xml")
+    assert ("warning", "differs from settings and address book: our signing key") in told(world)
+    world.write(replace(world.cpa, start=START, end=START + timedelta(days=1)), "cpa/a.xml")
+    assert ("warning", "not in force: nothing is sent under it") in told(world)
+
+
+def test_doctor_says_nothing_of_agreements_where_no_folder_is_set(world: World) -> None:
+    file = world.settings()
+    file.write_text(file.read_text().replace('[agreements]\ndirectory="cpa"\n', ""))
+    assert list(agreement_rows(load_settings(file), datetime.now(UTC))) == []
+
+
+def test_doctor_asks_no_signing_certificate_of_a_key_that_only_opens_what_partners_encrypt(world: World) -> None:
+    settings = load_settings(world.settings())
+    keys = [row for row in examine(settings) if str(row["check"]).startswith("key ")]
+    assert [(row["check"], row["status"]) for row in keys] == [("key company", "ok"), ("key opening", "ok")]
