@@ -178,9 +178,11 @@ class Adapter:
         from adapter.flow import ebxml_ask
 
         self._refuse_when_full()
-        ours = sender if sender is not None else self._tenant(None).her_ids[0]
+        owned = self._tenant(None).her_ids if sender is None else (sender,)
+        if not owned:
+            raise InputError("the tenant has no HER-id to ask from", where="sender")
         waiting = pause or self.parts.stopping.wait
-        return ebxml_ask.ping(self.parts, her_id, sender=ours, wait_s=wait_s, pause=waiting)
+        return ebxml_ask.ping(self.parts, her_id, sender=owned[0], wait_s=wait_s, pause=waiting)
 
     def ask_status(
         self, any_id: str, *, partner: int | None = None, wait_s: float = 60.0, pause: Pause | None = None

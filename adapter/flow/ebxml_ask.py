@@ -17,8 +17,10 @@ from adapter.ebxml.opening import open_http
 from adapter.ebxml.pack import pack_http
 from adapter.ebxml.words import cpa_id_without_agreement
 from adapter.errors import AdapterError, AmbiguousError, NotFoundError, SettingsError
+from adapter.flow.agreements import Held, ids_of
 from adapter.flow.ebxml_keys import company_signer, software_of
-from adapter.flow.ebxml_mail import poll_mailbox, send_mail
+from adapter.flow.ebxml_mail import poll_mailbox
+from adapter.flow.ebxml_post import send_mail
 from adapter.flow.ebxml_signals import end_question
 from adapter.flow.operators import find
 from adapter.flow.parts import Parts
@@ -95,28 +97,49 @@ def _ask(
     road = agreement_of(partner).road
     if road not in EBXML_ROADS:
         raise SettingsError("the partner is not reached over ebXML", code="EBXML.ROAD", where=f"HER-id {party}")
-    asked = _store(parts, kind, partner, sender, about, road)
+    tenant = parts.tenant_of(sender)
+    if tenant.listen_only:
+        raise SettingsError("this tenant only listens: another system speaks for it", code="P12.LISTEN")
+    held = _agreement(parts, tenant.name, sender, party)
+    asked = _store(parts, kind, partner, sender, about, road, held)
     try:
-        _send(parts, asked, partner, road)
+        _send(parts, asked, partner, road, held)
     except AdapterError as error:
         with parts.store.transaction() as db:
             ids = {"tenant": asked["tenant"], "message_id": asked["id"]}
             detail = {"code": error.code}
             journal.add_event(db, at=parts.store.now_us(), kind="question not sent", detail=detail, **ids)
+        if isinstance(error, SettingsError):
+            raise
         return PingOutcome(result="no answer", message_id=asked["id"], partner=party, road=road, code=error.code)
     _wait(parts, asked, road, wait_s, pause)
     return _outcome(parts, asked, party, road)
 
 
-def _store(parts: Parts, kind: Kind, partner: RegisterEntry, sender: int, about: str | None, road: str) -> Row:
+def _agreement(parts: Parts, tenant: str, ours: int, partner: int) -> Held | None:
+    """The newest agreement of the two that something may be sent under; None without one."""
+    held = parts.agreements.between(ours, partner, tenant=tenant) if parts.agreements is not None else ()
+    return next((one for one in held if one.sends_at(parts.now())), None)
+
+
+def _store(
+    parts: Parts,
+    kind: Kind,
+    partner: RegisterEntry,
+    sender: int,
+    about: str | None,
+    road: str,
+    held: Held | None,
+) -> Row:
     """Build, sign and store; only then may a byte leave."""
+    agreed = agreement_of(partner).cpa_id or (held.agreement.id if held is not None else None)
     tenant = parts.tenant_of(sender)
     message_id = parts.new_id()
     words = question(
         kind,
         sender=sender,
         receiver=partner.her_id,
-        cpa_id=agreement_of(partner).cpa_id or cpa_id_without_agreement(sender, partner.her_id),
+        cpa_id=agreed or cpa_id_without_agreement(sender, partner.her_id),
         conversation_id=parts.new_id(),
         message_id=message_id,
         now=parts.now(),
@@ -140,15 +163,15 @@ def _store(parts: Parts, kind: Kind, partner: RegisterEntry, sender: int, about:
     return stored
 
 
-def _send(parts: Parts, asked: Row, partner: RegisterEntry, road: str) -> None:
+def _send(parts: Parts, asked: Row, partner: RegisterEntry, road: str, held: Held | None) -> None:
     with parts.store.reading() as db:
         envelope = journal.read_payload(db, asked["id"], "envelope")
     if road != EBXML_HTTP:
-        send_mail(parts, partner, envelope, [], envelope_id=None)
+        send_mail(parts, partner, envelope, [], envelope_id=None, tenant=asked["tenant"])
         return
-    url = agreement_of(partner).endpoint
+    url = agreement_of(partner).endpoint or _agreed_endpoint(asked["sender"], partner.her_id, held)
     if url is None or parts.ebxml_http is None:
-        text, cure = "the partner's agreement names no endpoint", "set endpoint in its _agreement"
+        text, cure = "nothing names the partner's endpoint", "set endpoint in its _agreement"
         raise SettingsError(text, code="EBXML.ENDPOINT", where=f"HER-id {partner.her_id}", cure=cure)
     packed = pack_http(envelope, [], boundary="none", content_id=f"envelope-{parts.new_id()}@adapter")
     reply = parts.ebxml_http.post(url, packed.headers, packed.pieces)
@@ -156,11 +179,24 @@ def _send(parts: Parts, asked: Row, partner: RegisterEntry, road: str) -> None:
         end_question(parts, asked, open_http(reply.headers.items(), reply.body), reply.body, in_response=True)
 
 
+def _agreed_endpoint(ours: int, partner: int, held: Held | None) -> str | None:
+    """Where the agreement wants signals, when that is over HTTP."""
+    if held is None:
+        return None
+    try:
+        channel = held.agreement.signal_route(ids_of(ours), ids_of(partner), Kind.PING.value).receiver_channel
+    except NotFoundError:
+        return None
+    endpoint = channel.endpoint() if channel.by_http else None
+    return endpoint.uri if endpoint is not None else None
+
+
 def _wait(parts: Parts, asked: Row, road: str, wait_s: float, pause: Pause) -> None:
     """Look for the answer until it is there or the time is over; by mail it comes through our own mailbox."""
     until = parts.now() + timedelta(seconds=wait_s)
+    mailbox = parts.mail_of(asked["tenant"]) if road != EBXML_HTTP else None
     while not _ended(parts, asked) and not parts.stopping.is_set():
-        if road != EBXML_HTTP and poll_mailbox(parts) and _ended(parts, asked):
+        if mailbox is not None and poll_mailbox(parts, mailbox) and _ended(parts, asked):
             return
         left = (until - parts.now()).total_seconds()
         if left <= 0:

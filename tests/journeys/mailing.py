@@ -92,8 +92,9 @@ class MailRig(EbxmlRig):
         return file
 
     def serve(self, mail: Taken) -> None:
-        payload = open_message(mail.content).attachments  # the clinic keeps our signals and says nothing to them
-        back = self.clinic.take_mail(mail.content) if payload else None
+        opened = open_message(mail.content)  # the clinic keeps our receipts and errors and says nothing to them
+        asks = opened.attachments or opened.envelope.kind in ("Ping", "StatusRequest")
+        back = self.clinic.take_mail(mail.content) if asks else None
         if back is not None:
             self.deliver(back)
 

@@ -215,7 +215,7 @@ def test_while_the_fault_is_ours_nothing_is_said_and_the_message_is_taken_later(
     envelope, attached = clinic.note(letter(rig, sender=CLINIC))
     tenant = rig.settings.tenant[0]
     for broken in ({"decrypt_with": ()}, {"sign_with": None}):
-        rig.settings = replace(rig.settings, tenant=(replace(tenant, **broken),))  # type: ignore[arg-type]
+        rig.settings = replace(rig.settings, tenant=(replace(tenant, **broken),))
         rig.adapter.close()
         rig.adapter = rig.open()
         with pytest.raises(AdapterError):
