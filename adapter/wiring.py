@@ -47,6 +47,7 @@ def wire(
         new_id=ids,
         random=chance or random.SystemRandom().random,
         book=book or live,
+        renew=live.renew,
         roads=roads if roads is not None else _roads(settings, now, ids),
         **_ebxml(settings),
         signer=lambda name: find_signer(parts, keys.find, name),
@@ -173,18 +174,19 @@ def _tokens(settings: Settings, tenant: TenantSettings, now: Clock, ids: IdSourc
 def _book(settings: Settings, now: Clock, ids: IdSource) -> LiveBook:
     from adapter.transport.book import LiveBook
 
-    register, refresh = settings.register, None
+    register, client = settings.register, None
     tenant = next((tenant for tenant in settings.tenant if tenant.helseid is not None), None)
     if register.base_url is not None and tenant is not None:
         from adapter.transport.register import RegisterClient
 
-        refresh = RegisterClient(register, _tokens(settings, tenant, now, ids, register.scope), clock=now).refresh
+        client = RegisterClient(register, _tokens(settings, tenant, now, ids, register.scope), clock=now)
     return LiveBook(
         settings.path(register.file),
         environment=settings.environment.value,
         clock=now,
         cache_s=register.cache_h * 3600,
-        refresh=refresh,
+        refresh=client.refresh if client is not None else None,
+        ask=client.renew if client is not None else None,
     )
 
 

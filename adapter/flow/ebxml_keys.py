@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from cryptography import x509
@@ -21,7 +21,7 @@ from adapter.flow.alarms import all_clear, raise_alarm
 from adapter.flow.envelope import read_signature
 from adapter.flow.parts import Parts
 from adapter.flow.processes import agreement_of
-from adapter.model.partner import RegisterEntry
+from adapter.model.partner import CertificateEntry, RegisterEntry
 from adapter.security.certificates import valid_at
 from adapter.security.cms import DecryptionKey
 from adapter.security.envelope_signature import judge_validity
@@ -29,6 +29,7 @@ from adapter.security.keys import Signer
 from adapter.security.revocation import Standing
 from adapter.security.trust import standing_of
 
+UNDER_WAY = timedelta(hours=84)  # 72 h of resends, and 12 h until the other side knows
 REVOKED, NO_ROOT, UNCHECKED = "EB40", "EB41", "EB42"
 
 
@@ -96,14 +97,36 @@ def verify(parts: Parts, opened: Opened, partner: RegisterEntry | None) -> tuple
     if found is None:
         return outcome, None
     words = read(found.root)
-    agreed = signing_certificate(parts, words)
-    rule = _other_than(found.certificate, agreed) if agreed is not None else _stranger(found.certificate, partner)
+    rule, unsure = _pinned(parts, found.certificate, words, partner)
+    if unsure:
+        return replace(outcome, status="unchecked", rule=rule), None
     standing = _standing(parts, found.certificate) if rule is None else _Standing()
     status = "unchecked" if standing.unchecked else "valid" if rule is None and standing.rule is None else "invalid"
     late = _late(parts, found.certificate, words) if rule is None else ()
     warnings = (*outcome.warnings, *late, *standing.warnings)
     outcome = replace(outcome, status=status, rule=rule or standing.rule, warnings=warnings)
     return outcome, words if status == "valid" else None
+
+
+def _pinned(
+    parts: Parts, certificate: x509.Certificate, words: Envelope, partner: RegisterEntry | None
+) -> tuple[str | None, bool]:
+    """The rule that fails unless the certificate is the partner's, and True when the register cannot be asked.
+
+    Before a certificate is refused the register is asked once more: a partner may have changed it since our copy.
+    """
+    agreed = signing_certificate(parts, words)
+    if agreed is not None and certificate.public_bytes(Encoding.DER) == agreed:
+        return None, False
+    now, rule = parts.now(), None if agreed is None else "44"
+    rule = rule or _stranger(certificate, partner)
+    if rule is None or _was_theirs(certificate, partner, words, now):
+        return None, False
+    renewed = parts.renew(words.sender.her_id) if words.sender.her_id is not None and agreed is None else None
+    if renewed:
+        partner = parts.entry(words.sender.her_id)
+        rule = None if _was_theirs(certificate, partner, words, now) else _stranger(certificate, partner)
+    return rule, renewed is False and rule is not None
 
 
 def signing_certificate(parts: Parts, words: Envelope) -> bytes | None:
@@ -170,18 +193,27 @@ def _late(parts: Parts, certificate: x509.Certificate, words: Envelope) -> tuple
     return tuple(dict.fromkeys(found))
 
 
-def _other_than(certificate: x509.Certificate, agreed: bytes) -> str | None:
-    return None if certificate.public_bytes(Encoding.DER) == agreed else "44"
-
-
 def _stranger(certificate: x509.Certificate, partner: RegisterEntry | None) -> str | None:
     """The rule that fails unless this is the partner's registered signing certificate."""
     entry = partner.signing if partner is not None else None
     if entry is None:
         return "79"
+    return None if _is(certificate, entry) else "44"
+
+
+def _is(certificate: x509.Certificate, entry: CertificateEntry) -> bool:
     der = certificate.public_bytes(Encoding.DER)
     if entry.der is not None:
-        return None if der == entry.der else "44"
+        return der == entry.der
     name = "sha256" if len(entry.thumbprint) == 64 else "sha1"
-    same = hashlib.new(name, der, usedforsecurity=False).hexdigest().upper() == entry.thumbprint.upper()
-    return None if same else "44"
+    return hashlib.new(name, der, usedforsecurity=False).hexdigest().upper() == entry.thumbprint.upper()
+
+
+def _was_theirs(certificate: x509.Certificate, partner: RegisterEntry | None, words: Envelope, now: datetime) -> bool:
+    """True for the certificate before the registered one, in a message written before the change and still under way
+    (HITS 1172 rule 44; as long as messages live, HISD 1177 5.3)."""
+    earlier = partner.earlier_signing if partner is not None else None
+    if earlier is None or earlier.replaced_at is None or words.timestamp is None:
+        return False
+    written = words.timestamp < earlier.replaced_at
+    return written and now < earlier.replaced_at + UNDER_WAY and _is(certificate, earlier)

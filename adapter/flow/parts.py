@@ -37,6 +37,10 @@ def _silent(name: str, text: str, clear: bool) -> None:
     del name, text, clear
 
 
+def _nobody(her_id: int) -> None:
+    del her_id
+
+
 @dataclass(slots=True)
 class IncidentMemory:
     """Which incidents were open when the store was last asked, and when that was (UTC microseconds)."""
@@ -106,6 +110,7 @@ class Parts:
     book: Callable[[], AddressBook]
     roads: Mapping[str, Road]  # EDI 2.0, by tenant
     signer: Callable[[str], Signer]
+    renew: Callable[[int], bool | None] = _nobody  # one party of the book, asked for now; see ``LiveBook.renew``
     roots: Callable[[], tuple[Certificate, ...]] = tuple
     ebxml_http: EbxmlPost | None = None  # the ebXML road: one client for all tenants
     mails: tuple[MailRoad, ...] = ()  # one for each distinct setting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -28,12 +28,19 @@ class ServiceType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateEntry:
-    """A registered certificate: DER bytes may be None when only the thumbprint is known."""
+    """A registered certificate: DER bytes may be None when only the thumbprint is known.
+
+    ``replaced_at``: since when another one is registered in its place.
+    """
 
     thumbprint: str
     valid_from: datetime | None = None
     valid_to: datetime | None = None
     der: bytes | None = None
+    replaced_at: datetime | None = None
+
+    def same_as(self, other: CertificateEntry) -> bool:
+        return self.thumbprint.upper() == other.thumbprint.upper()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +92,22 @@ class RegisterEntry:
     edi_address: str | None = None
     signing: CertificateEntry | None = None
     encryption: CertificateEntry | None = None
+    earlier_signing: CertificateEntry | None = None  # the one before: what was signed with it may be under way (P27)
     valid_from: datetime | None = None
     valid_to: datetime | None = None
     agreement: Agreement | None = None
 
     def valid_at(self, when: datetime) -> bool:
         return (self.valid_from is None or self.valid_from <= when) and (self.valid_to is None or when < self.valid_to)
+
+
+def follow(entry: RegisterEntry, earlier: RegisterEntry | None, at: datetime) -> RegisterEntry:
+    """The entry, knowing the signing certificate that the register had before it was changed (at the latest ``at``)."""
+    if entry.earlier_signing is not None or entry.signing is None or earlier is None or earlier.signing is None:
+        return entry
+    if earlier.signing.same_as(entry.signing):
+        return replace(entry, earlier_signing=earlier.earlier_signing) if earlier.earlier_signing else entry
+    return replace(entry, earlier_signing=replace(earlier.signing, replaced_at=at))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,7 @@ def read_entry(plain: object, where: str) -> RegisterEntry:
         edi_address=_text(plain, "ediAddress", where),
         signing=_certificate(plain, "currentSigningCertificate", own, "signing", where),
         encryption=_certificate(plain, "currentEncryptionCertificate", own, "encryption", where),
+        earlier_signing=_earlier(own, where),
         valid_from=_time(plain, "validFrom", where),
         valid_to=_time(plain, "validTo", where),
         agreement=_agreement(plain.get("_agreement"), f"{where}._agreement"),
@@ -182,6 +184,18 @@ def _certificate(
         valid_to=_time(source, "validTo", source_place),
         der=der,
     )
+
+
+def _earlier(own: Mapping[str, Any], where: str) -> CertificateEntry | None:
+    """``_certificates.earlier``: the signing certificate before this one, and when this one took its place."""
+    found = _certificate({}, "-", own, "earlier", where)
+    if found is None:
+        return None
+    place = f"{where}._certificates.earlier"
+    replaced_at = _time(own["earlier"], "replacedAt", place)
+    if replaced_at is None:
+        raise _fault("a certificate of earlier days was replaced at a time", f"{place}.replacedAt", "say when")
+    return replace(found, replaced_at=replaced_at)
 
 
 def read_certificate_value(value: object, thumbprint: str | None, where: str) -> bytes | None:

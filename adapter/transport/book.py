@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from adapter.errors import AdapterError, SettingsError
-from adapter.model.partner import AddressBook
+from adapter.model.partner import AddressBook, RegisterEntry, follow
 from adapter.model.wire import Clock
 from adapter.transport.addressbook import read_address_book
 
 ASK_AGAIN_S = 300.0  # after a register that did not answer
+RENEW_AGAIN_S = 60.0  # between two questions about one party
 
 
 class LiveBook:
     """Call it for the book of now. A broken new file or a silent register leaves the last good book in force.
 
     ``refresh`` brings the parties up to date (``RegisterClient.refresh``); it is asked once per ``cache_s`` seconds.
+    ``ask`` does so for one party (``RegisterClient.renew``), when ``renew`` is called.
     """
 
     def __init__(
@@ -30,12 +33,15 @@ class LiveBook:
         clock: Clock,
         cache_s: float,
         refresh: Callable[[AddressBook], AddressBook] | None = None,
+        ask: Callable[[RegisterEntry], RegisterEntry] | None = None,
     ) -> None:
         self._path, self._file = path, str(path)
         self._environment = environment
         self._clock = clock
         self._cache_s = cache_s
         self._refresh = refresh
+        self._ask = ask
+        self._asked: dict[int, tuple[datetime, bool]] = {}  # HER-id -> when it was asked about alone, and if it helped
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
         self._held: AddressBook | None = None
@@ -48,6 +54,31 @@ class LiveBook:
             self._renew()
             assert self._held is not None
             return self._held
+
+    def renew(self, her_id: int) -> bool | None:
+        """Look a party up now, before it is refused for what the book says of it (P27).
+
+        True: what the book says is at most a minute old. False: the register does not answer. None: there is none to
+        ask, or the party is not in the book.
+        """
+        with self._lock:
+            self._reread()
+            held = self._held
+            entry = held.entries.get(her_id) if held is not None else None
+            if self._ask is None or held is None or entry is None:
+                return None
+            now = self._clock()
+            at, helped = self._asked.get(her_id, (None, False))
+            if at is not None and (now - at).total_seconds() < RENEW_AGAIN_S:
+                return helped
+            try:
+                found = follow(self._ask(entry), entry, now)
+                self._held = replace(held, entries={**held.entries, her_id: found})
+                helped = True
+            except AdapterError:
+                helped = False
+            self._asked[her_id] = (now, helped)
+            return helped
 
     def check(self) -> None:
         """Read the file, asking nobody; raises SettingsError for a broken one or another environment's (P22)."""
@@ -63,7 +94,7 @@ class LiveBook:
         if stamp == self._stamp:
             return
         try:
-            self._held = self._read()
+            self._held = self._following(self._read())
             self.problem = None
             self._due = None
         except SettingsError as error:
@@ -79,13 +110,20 @@ class LiveBook:
             raise SettingsError(text, code="SETTINGS.MIX", where=self._path.name, cure="use the right one (P22)")
         return book
 
+    def _following(self, book: AddressBook) -> AddressBook:
+        """The new book, with the signing certificates that have just been replaced in it (P27)."""
+        if self._held is None:
+            return book
+        now, old = self._clock(), self._held.entries
+        return replace(book, entries={name: follow(entry, old.get(name), now) for name, entry in book.entries.items()})
+
     def _renew(self) -> None:
         now = self._clock()
         if self._refresh is None or self._held is None or (self._due is not None and now < self._due):
             return
         wait_s = self._cache_s
         try:
-            self._held = self._refresh(self._held)
+            self._held = self._following(self._refresh(self._held))
             self.problem = None
         except AdapterError as error:
             self.problem = error

@@ -22,7 +22,7 @@ from adapter.errors import (
     TransportError,
 )
 from adapter.model.partner import AddressBook, CertificateEntry, RegisterEntry, ServiceType
-from adapter.model.wire import Clock
+from adapter.model.wire import EBXML_ROADS, Clock
 from adapter.transport.addressbook import read_address_book, read_certificate_value, read_entry
 from adapter.transport.call import Answer, Body, Limits
 from adapter.transport.edi20 import Authoriser
@@ -138,25 +138,50 @@ class RegisterClient:
     def refresh(self, book: AddressBook) -> AddressBook:
         """The book with its parties as the register has them now; agreements stay ours.
 
-        A party that the register does not know any more ends now. Raises TransportError when the register is down and
-        the cache does not cover the book.
+        A party that the register does not know any more ends now. New certificates of partners on the ebXML road come
+        with their bytes. Raises TransportError when the register is down and the cache does not cover the book.
         """
         wanted = set(book.entries) | {e.parent_her_id for e in book.entries.values() if e.parent_her_id}
         found = self.find_many(wanted)
         entries = dict(found)
         for her_id, ours in book.entries.items():
             theirs = found.get(her_id)
-            if theirs is None:
-                now = self._clock()
-                entries[her_id] = replace(ours, valid_to=now if ours.valid_to is None else min(ours.valid_to, now))
-            else:
-                entries[her_id] = replace(
-                    theirs,
-                    agreement=ours.agreement,
-                    signing=_keep_bytes(theirs.signing, ours.signing),
-                    encryption=_keep_bytes(theirs.encryption, ours.encryption),
-                )
+            entries[her_id] = self._ended(ours) if theirs is None else self._joined(ours, theirs)
         return replace(book, entries=entries)
+
+    def renew(self, ours: RegisterEntry) -> RegisterEntry:
+        """One party as the register has it now, asked whatever the cache says. Raises as ``refresh``."""
+        try:
+            theirs = self._ask_party(f"/communicationparty/{ours.her_id:d}")
+        except NotFoundError:
+            return self._ended(ours)
+        self._keep("party", str(ours.her_id), theirs)
+        return self._joined(ours, theirs)
+
+    def _ended(self, ours: RegisterEntry) -> RegisterEntry:
+        now = self._clock()
+        return replace(ours, valid_to=now if ours.valid_to is None else min(ours.valid_to, now))
+
+    def _joined(self, ours: RegisterEntry, theirs: RegisterEntry) -> RegisterEntry:
+        return replace(
+            theirs,
+            agreement=ours.agreement,
+            signing=self._with_bytes(ours, "signing", theirs.signing, ours.signing),
+            encryption=self._with_bytes(ours, "encryption", theirs.encryption, ours.encryption),
+        )
+
+    def _with_bytes(
+        self, ours: RegisterEntry, use: str, theirs: CertificateEntry | None, known: CertificateEntry | None
+    ) -> CertificateEntry | None:
+        """Asked anew and not from the cache, as that may hold the certificate before."""
+        kept = _keep_bytes(theirs, known)
+        needed = ours.agreement is not None and ours.agreement.road in EBXML_ROADS
+        if kept is None or kept.der is not None or not needed:
+            return kept
+        try:
+            return self._ask_certificate(ours.her_id, use)
+        except NotFoundError:
+            return kept
 
     def close(self) -> None:
         self._client.close()
