@@ -23,6 +23,7 @@ from adapter.config_mail import (
     MailSettings,
     ReceiveSettings,
     check_mail,
+    check_pair,
     check_receive,
     key_fault,
     mail_servers,
@@ -303,6 +304,8 @@ def _check(settings: Settings) -> None:
     _check_numbers(settings)
     own = {tenant.name: tenant.mail for tenant in settings.tenant}
     check_mail(settings.mail, own, settings.environment.value)
+    if settings.ebms_http is not None:
+        check_pair(settings.ebms_http, "ebms_http")
     if settings.receive is not None:
         check_receive(settings.receive)
 

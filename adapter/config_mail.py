@@ -74,9 +74,15 @@ class MailSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EbmsHttpSettings:
-    """The ebXML road over HTTP, our calls. Times in seconds; size of an answer in bytes."""
+    """The ebXML road over HTTP, our calls. Times in seconds; size of an answer in bytes.
+
+    ``certificate`` and ``key`` (PEM) are shown to partners that ask who calls.
+    """
 
     ca_file: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    key_passphrase: Secret = Secret()
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
     total_timeout_s: float = 120.0
@@ -88,7 +94,8 @@ class ReceiveSettings:
     """The endpoint for partners that call us over HTTP. Times in seconds; sizes in bytes of a request's body.
 
     It binds ``host`` on loopback only, unless ``certificate`` (PEM) and ``key`` are given or ``behind_proxy`` says that
-    a proxy of ours ends TLS in front of it (P19). ``port`` 0 is any free one.
+    a proxy of ours ends TLS in front of it (P19). ``port`` 0 is any free one. With ``client_ca`` (PEM) only callers
+    whose certificate comes from one of its authorities are heard.
     """
 
     host: str = "127.0.0.1"
@@ -97,6 +104,7 @@ class ReceiveSettings:
     certificate: str | None = None
     key: str | None = None
     key_passphrase: Secret = Secret()
+    client_ca: str | None = None
     behind_proxy: bool = False
     body_limit_bytes: int = 51_200_000
     idle_timeout_s: float = 30.0  # for the head of a request, between two pieces of its body, and at rest
@@ -178,10 +186,10 @@ def check_mail(common: MailSettings | None, own: Mapping[str, MailSettings | Non
 
 def check_receive(receive: ReceiveSettings) -> None:
     """Raise SettingsError for an endpoint that would be open to others without TLS (P19), or that nobody can reach."""
-    if (receive.certificate is None) != (receive.key is None):
-        missing = "key" if receive.key is None else "certificate"
-        cure = "give both, or neither and behind_proxy = true"
-        raise SettingsError("TLS needs a certificate and its key", where=f"receive.{missing}", cure=cure)
+    check_pair(receive, "receive")
+    if receive.client_ca is not None and receive.certificate is None:
+        cure = "give certificate and key; behind a proxy it is the proxy that asks for certificates"
+        raise SettingsError("only over TLS can a caller show a certificate", where="receive.client_ca", cure=cure)
     if not (receive.behind_proxy or receive.certificate is not None or _on_loopback(receive.host)):
         cure = "set certificate and key, or behind_proxy = true when a proxy of yours ends TLS, or host = '127.0.0.1'"
         text = "the receiving endpoint binds loopback only, unless TLS or a proxy is declared"
@@ -191,6 +199,13 @@ def check_receive(receive: ReceiveSettings) -> None:
     if not receive.path.startswith("/") or receive.path in ("/", HEALTH_PATH) or set(receive.path) & set("?#% {}"):
         cure = "write it as '/ebxml'"
         raise SettingsError("not a path for the receiving endpoint", where="receive.path", cure=cure)
+
+
+def check_pair(section: ReceiveSettings | EbmsHttpSettings, where: str) -> None:
+    """Raise SettingsError for a certificate without its key, or the other way round."""
+    if (section.certificate is None) != (section.key is None):
+        missing = "key" if section.key is None else "certificate"
+        raise SettingsError("TLS needs a certificate and its key", where=f"{where}.{missing}", cure="give both")
 
 
 def _on_loopback(host: str) -> bool:

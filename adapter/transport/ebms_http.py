@@ -6,15 +6,17 @@ Import this module lazily: requests takes 0.1 s to load.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adapter.config import Settings
+from adapter.config import Settings, read_secret
 from adapter.config_mail import EbmsHttpSettings
 from adapter.errors import AccessError, RemoteRefusalError, TransportError, UnknownOutcomeError
 from adapter.transport.call import Answer, Body, Limits
 from adapter.transport.http import HttpClient
+from adapter.transport.tls import read_pair
 from adapter.transport.urls import read_base_url
 
 _BLOCK_BYTES = 262_144
@@ -31,23 +33,43 @@ class SyncAnswer:
     body: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The certificate that we show to servers that ask, and its key (PEM)."""
+
+    certificate: Path
+    key: Path
+    passphrase: bytes | None = field(default=None, repr=False)
+
+
 def open_client(settings: Settings) -> EbmsHttpClient:
-    """The client that the settings describe."""
+    """The client that the settings describe. Raises SettingsError for a certificate of ours that is of no use."""
     http = settings.ebms_http or EbmsHttpSettings()
-    return EbmsHttpClient(http, ca_file=settings.path(http.ca_file) if http.ca_file is not None else None)
+    ca_file = settings.path(http.ca_file) if http.ca_file is not None else None
+    pair = read_pair(settings, http.certificate, http.key, http.key_passphrase, "ebms_http")
+    if pair is None:
+        return EbmsHttpClient(http, ca_file=ca_file)
+    pair.load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), settings)
+    shown = Shown(pair.certificate, pair.key, read_secret(http.key_passphrase, settings))
+    return EbmsHttpClient(http, ca_file=ca_file, shown=shown)
 
 
 class EbmsHttpClient:
     """Posts packed messages. Safe to share between threads."""
 
-    def __init__(self, settings: EbmsHttpSettings, *, ca_file: Path | None = None) -> None:
+    def __init__(self, settings: EbmsHttpSettings, *, ca_file: Path | None = None, shown: Shown | None = None) -> None:
         limits = Limits(
             connect_timeout_s=settings.connect_timeout_s,
             read_timeout_s=settings.read_timeout_s,
             total_timeout_s=settings.total_timeout_s,
             response_limit_bytes=settings.response_limit_bytes,
         )
-        self._http = HttpClient(limits, verify=str(ca_file) if ca_file is not None else True)
+        verify = str(ca_file) if ca_file is not None else True
+        if shown is None:
+            self._http = HttpClient(limits, verify=verify)
+        else:
+            files = str(shown.certificate), str(shown.key)
+            self._http = HttpClient(limits, verify=verify, certificate=files, passphrase=shown.passphrase)
 
     def post(self, url: str, headers: Iterable[tuple[str, str]], pieces: Iterable[bytes]) -> SyncAnswer:
         """Send one message, ``pieces`` being its body in order; gives the answer when there is one to read.

@@ -109,7 +109,12 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
+    def __init__(self, passphrase: bytes | None) -> None:
+        self._passphrase = {"key_password": passphrase} if passphrase is not None else {}
+        super().__init__(_POOL_CONNECTIONS, _POOL_CONNECTIONS)
+
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
+        pool_kwargs |= self._passphrase
         super().init_poolmanager(connections, maxsize, block, blocksize=_BLOCK_BYTES, **pool_kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
 
@@ -117,9 +122,19 @@ class _Adapter(HTTPAdapter):
 class HttpClient:
     """Calls with limits. Safe to share between threads; ``close`` ends all their connections."""
 
-    def __init__(self, limits: Limits | None = None, *, verify: bool | str = True) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        verify: bool | str = True,
+        certificate: tuple[str, str] | None = None,
+        passphrase: bytes | None = None,
+    ) -> None:
+        """``certificate``: PEM files of a certificate and its key, for servers that ask who calls."""
         self._limits = limits or Limits()
         self._verify = verify
+        self._certificate = certificate
+        self._passphrase = passphrase
         self._local = threading.local()
         self._lock = threading.Lock()
         self._adapters: list[_Adapter] = []
@@ -143,6 +158,7 @@ class HttpClient:
                     timeout=(self._limits.connect_timeout_s, self._limits.read_timeout_s),
                     stream=True,
                     verify=self._verify,
+                    cert=self._certificate,
                 )
             except (requests.RequestException, HTTPError, OSError) as error:
                 raise _silence(
@@ -190,7 +206,7 @@ class HttpClient:
         """This thread's connections."""
         adapter: _Adapter | None = getattr(self._local, "adapter", None)
         if adapter is None:
-            adapter = self._local.adapter = _Adapter(_POOL_CONNECTIONS, _POOL_CONNECTIONS)
+            adapter = self._local.adapter = _Adapter(self._passphrase)
             with self._lock:
                 self._adapters.append(adapter)
         return adapter

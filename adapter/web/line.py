@@ -20,9 +20,10 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from adapter.config import Settings, read_secret, refuse_readable
+from adapter.config import Settings
 from adapter.config_mail import ReceiveSettings, check_receive
 from adapter.errors import SettingsError
+from adapter.transport.tls import read_pair
 
 HANDSHAKE_S = 10.0
 LOOK_EVERY_S = 30  # at the certificate's file
@@ -107,48 +108,50 @@ class Certificate:
     """The endpoint's TLS context (1.2 and later), loaded again when the files change. New connections get the new."""
 
     def __init__(self, settings: Settings, receive: ReceiveSettings) -> None:
-        assert receive.certificate is not None
-        assert receive.key is not None
+        """Raises SettingsError for files that are of no use."""
+        pair = read_pair(settings, receive.certificate, receive.key, receive.key_passphrase, "receive")
+        if pair is None:
+            raise SettingsError("there is no certificate", where="receive.certificate", cure="give certificate and key")
         self._settings = settings
-        self._passphrase = receive.key_passphrase
-        self._files: tuple[Path, Path] = settings.path(receive.certificate), settings.path(receive.key)
+        self._pair = pair
         self._seen = self._marks()
-        self.context = self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._pair.load(self.context, settings)
+        if receive.client_ca is not None:
+            self._ask_callers(settings.path(receive.client_ca))
 
     def look(self) -> bool:
         """Load new files; gives whether there were any. Raises SettingsError, and then the old ones stay in use."""
         marks = self._marks()
         if marks == self._seen:
             return False
-        self._load(
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        )  # a half that fits no other half must not reach the live one
-        self._load(self.context)
+        trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # halves that do not fit must not reach the live one
+        self._pair.load(trial, self._settings)
+        self._pair.load(self.context, self._settings)
         self._seen = marks
         return True
 
-    def _marks(self) -> list[tuple[int, int, int]]:
+    def _marks(self) -> list[tuple[int, int, int] | None]:
+        return [_mark(self._pair.certificate), _mark(self._pair.key)]
+
+    def _ask_callers(self, authorities: Path) -> None:
         try:
-            return [(one.st_mtime_ns, one.st_size, one.st_ino) for one in (file.stat() for file in self._files)]
+            self.context.load_verify_locations(authorities)
         except OSError:
-            raise _no_certificate("a file is missing") from None
-
-    def _load(self, context: ssl.SSLContext) -> ssl.SSLContext:
-        certificate, key = self._files
-        refuse_readable(key)
-        passphrase = read_secret(self._passphrase, self._settings) or b""
-        try:
-            context.load_cert_chain(certificate, key, password=lambda: passphrase)  # never asks at a terminal
-        except (OSError, ValueError):  # ssl.SSLError is an OSError; its text names no content, but no cure either
-            raise _no_certificate("they cannot be read, or do not belong together") from None
-        return context
+            cure = "give a PEM file with the authorities of your partners' certificates"
+            text = "the callers' authorities cannot be read"
+            raise SettingsError(text, code="TLS.CERTIFICATE", where="receive.client_ca", cure=cure) from None
+        self.context.verify_mode = ssl.CERT_REQUIRED
 
 
-def _no_certificate(why: str) -> SettingsError:
-    cure = "give PEM files, and key_passphrase when the key has one"
-    text = f"the endpoint's certificate or key is of no use: {why}"
-    return SettingsError(text, code="RECEIVE.CERTIFICATE", where="receive.certificate", cure=cure)
+def _mark(file: Path) -> tuple[int, int, int] | None:
+    """What changes with a file's content; None for one that is not there."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class _Bounded(H11Protocol):
@@ -269,6 +272,7 @@ def server(app: Any, receive: ReceiveSettings, context: ssl.SSLContext | None, s
         http=cast("type[asyncio.Protocol]", partial(_Bounded, idle_s=receive.idle_timeout_s)),
         ws="none",
         lifespan="off",
+        workers=1,
         loop="none",
         interface="asgi3",
         log_config=None,

@@ -123,7 +123,7 @@ class Endpoint:
         length = headers.get("content-length", "0")
         if "content-length" in headers and "transfer-encoding" in headers:  # two framings: a smuggler's
             return self._refuse(400, "two lengths")
-        if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        if any(one.strip().lower() != "identity" for one in headers.getlist("content-encoding")):
             return self._refuse(415, "no content encoding is supported", Accept_Encoding="identity")
         if int(length) > limit:
             return self._refuse(413, "too large")

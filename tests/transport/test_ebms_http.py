@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,16 +11,23 @@ from pathlib import Path
 import pytest
 
 from adapter.config import Settings, read_settings
-from adapter.config_mail import EbmsHttpSettings
+from adapter.config_mail import EbmsHttpSettings, Secret
 from adapter.errors import AccessError, Again, RemoteRefusalError, SettingsError, TransportError, UnknownOutcomeError
 from adapter.transport.ebms_http import EbmsHttpClient, open_client
 from tests.transport.loopback import Loopback, Reply, closed_port
 from tests.transport.mail_servers import server_context
+from tests.transport.pairs import write_pair
 
 FAST = EbmsHttpSettings(connect_timeout_s=2.0, read_timeout_s=2.0, total_timeout_s=0.4, response_limit_bytes=100_000)
 HEADERS = (("SOAPAction", '"ebXML"'), ("Content-Type", 'multipart/related; type="text/xml";\r\n\tboundary="b"'))
 XML = {"Content-Type": "text/xml; charset=UTF-8"}
 FAULT = b"<SOAP:Envelope/>"
+NAMES = ("fagsystem", "mellomvare", "msh", "fagsystem_version", "mellomvare_version", "msh_version")
+PLAIN = {
+    "environment": "test",
+    "software": dict.fromkeys(NAMES, "1"),
+    "tenant": [{"name": "a", "organisation_number": "310045101", "her_ids": [8091301]}],
+}
 
 
 @pytest.fixture
@@ -151,16 +159,58 @@ def test_p20_certificates_are_checked(certificate: Path) -> None:
 
 
 def test_the_client_is_made_from_the_settings(certificate: Path, tmp_path: Path) -> None:
-    names = ("fagsystem", "mellomvare", "msh", "fagsystem_version", "mellomvare_version", "msh_version")
-    plain = {
-        "environment": "test",
-        "software": dict.fromkeys(names, "1"),
-        "tenant": [{"name": "a", "organisation_number": "310045101", "her_ids": [8091301]}],
-    }
-    settings: Settings = read_settings(plain, tmp_path)
+    settings: Settings = read_settings(PLAIN, tmp_path)
     open_client(settings).close()
     (tmp_path / "ca.pem").write_bytes(certificate.read_bytes())
     with Loopback(otherwise=Reply(body=FAULT, headers=XML), tls=server_context(certificate)) as server:
         client = open_client(replace(settings, ebms_http=EbmsHttpSettings(ca_file="ca.pem")))
         assert post(server, client)
         client.close()
+
+
+@pytest.mark.parametrize("passphrase", [None, b"hemmelig"], ids=["open key", "passphrase"])
+def test_a_partner_that_asks_who_calls_is_shown_our_certificate(
+    certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passphrase: bytes | None
+) -> None:
+    write_pair(tmp_path, passphrase)
+    monkeypatch.setenv("TLS_WORD", "hemmelig")
+    (tmp_path / "ca.pem").write_bytes(certificate.read_bytes())
+    asking = server_context(certificate)
+    asking.load_verify_locations(tmp_path / "endpoint.pem")
+    asking.verify_mode = ssl.CERT_REQUIRED
+    with Loopback(otherwise=Reply(body=FAULT, headers=XML), tls=asking) as server:
+        with pytest.raises(TransportError):
+            post(server, EbmsHttpClient(FAST, ca_file=certificate))
+        assert server.asked == []
+        client = open_client(with_certificate(tmp_path, "TLS_WORD" if passphrase else None))
+        assert post(server, client)
+        client.close()
+
+
+@pytest.mark.parametrize("fault", ["no passphrase", "other key", "readable", "missing"])
+def test_a_certificate_of_ours_that_is_of_no_use_names_its_place(tmp_path: Path, fault: str) -> None:
+    write_pair(tmp_path, b"hemmelig" if fault == "no passphrase" else None)
+    if fault == "other key":
+        pem = (tmp_path / "endpoint.pem").read_bytes()
+        write_pair(tmp_path)
+        (tmp_path / "endpoint.pem").write_bytes(pem)
+    if fault == "readable":
+        (tmp_path / "endpoint.key").chmod(0o644)
+    if fault == "missing":
+        (tmp_path / "endpoint.pem").unlink()
+    with pytest.raises(SettingsError) as caught:
+        open_client(with_certificate(tmp_path, None))
+    assert caught.value.code == ("KEY.READABLE" if fault == "readable" else "TLS.CERTIFICATE")
+
+
+def with_certificate(folder: Path, env: str | None) -> Settings:
+    http = EbmsHttpSettings(
+        ca_file="ca.pem", certificate="endpoint.pem", key="endpoint.key", key_passphrase=Secret(env=env)
+    )
+    return replace(read_settings(PLAIN, folder), ebms_http=http)
+
+
+def test_half_of_a_certificate_of_ours_is_refused() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings({**PLAIN, "ebms_http": {"certificate": "x.pem"}}, Path())
+    assert caught.value.where == "ebms_http.key"

@@ -181,16 +181,51 @@ def test_p27_half_a_renewal_leaves_the_old_certificate_in_use(
     key = (tmp_path / "endpoint.key").read_bytes()
     write_pair(tmp_path)
     (tmp_path / "endpoint.key").write_bytes(key)
-    with pytest.raises(SettingsError, match=r"RECEIVE\.CERTIFICATE"):
+    with pytest.raises(SettingsError, match=r"TLS\.CERTIFICATE"):
         certificate.look()
     assert Caller(site.receiver.port, trusts).get("/health").status == 200
+
+
+def test_with_authorities_for_callers_only_their_certificates_are_heard(open_site: OpenSite, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("server", "partner", "stranger")]
+    for folder in folders:
+        folder.mkdir()
+        write_pair(folder)
+    server, partner, stranger = folders
+    files = {name: str(server / file) for name, file in TLS.items()}
+    site = open_site(**files, client_ca=str(partner / "endpoint.pem"))
+    body, headers = site.note()
+    for who in (None, stranger):
+        with pytest.raises(OSError):
+            Caller(site.receiver.port, showing(server, who)).post(body, headers)
+    assert site.rig.steps() == []
+    assert Caller(site.receiver.port, showing(server, partner)).post(body, headers).status == 200
+    assert site.rig.steps() == ["received"]
+
+
+def showing(server: Path, who: Path | None) -> ssl.SSLContext:
+    """A caller that trusts the server and shows a certificate of its own."""
+    context = ssl.create_default_context(cafile=str(server / "endpoint.pem"))
+    if who is not None:
+        context.load_cert_chain(who / "endpoint.pem", who / "endpoint.key")
+    return context
+
+
+def test_authorities_for_callers_need_tls_of_ours_and_a_file_that_can_be_read(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(client_ca="partners.pem", behind_proxy=True)
+    assert caught.value.where == "receive.client_ca"
+    write_pair(tmp_path)
+    with pytest.raises(SettingsError) as caught:
+        made(tmp_path, client_ca="nowhere.pem")
+    assert (caught.value.code, caught.value.where) == ("TLS.CERTIFICATE", "receive.client_ca")
 
 
 def test_a_key_with_a_passphrase_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_pair(tmp_path, passphrase=b"hemmelig")
     with pytest.raises(SettingsError) as caught:  # and nobody is asked at a terminal
         made(tmp_path)
-    assert (caught.value.code, caught.value.where) == ("RECEIVE.CERTIFICATE", "receive.certificate")
+    assert (caught.value.code, caught.value.where) == ("TLS.CERTIFICATE", "receive.certificate")
     monkeypatch.setenv("TLS_WORD", "hemmelig")
     assert made(tmp_path, key_passphrase={"env": "TLS_WORD"}).context
 
@@ -212,7 +247,7 @@ def test_files_that_are_none_refuse_to_start(tmp_path: Path, name: str, content:
         file.unlink()
     else:
         file.write_bytes(content)
-    with pytest.raises(SettingsError, match=r"RECEIVE\.CERTIFICATE|KEY\.MISSING"):
+    with pytest.raises(SettingsError, match=r"TLS\.CERTIFICATE|KEY\.MISSING"):
         made(tmp_path)
 
 

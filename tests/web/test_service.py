@@ -132,11 +132,11 @@ def test_doctor_tells_a_key_that_is_not_the_certificates(rig: EbxmlRig) -> None:
     certificate = (rig.folder / "endpoint.pem").read_bytes()
     write_pair(rig.folder)
     (rig.folder / "endpoint.pem").write_bytes(certificate)
-    assert endpoint(write_settings(rig, port=0, **TLS)) == [("error", "RECEIVE.CERTIFICATE")]
+    assert endpoint(write_settings(rig, port=0, **TLS)) == [("error", "TLS.CERTIFICATE")]
 
 
 def endpoint(settings: Path, now: datetime | None = None) -> list[tuple[str, str]]:
     """Status of each row about the endpoint, and which of these words it says."""
-    words = ("loopback", "proxy", "nobody", "somebody", "expired", "valid", "RECEIVE.CERTIFICATE")
+    words = ("loopback", "proxy", "nobody", "somebody", "expired", "valid", "TLS.CERTIFICATE")
     rows = [row for row in examine(load_settings(settings), now) if row["check"] == "receiving endpoint"]
     return [(str(row["status"]), next(word for word in words if word in str(row["text"]))) for row in rows]
