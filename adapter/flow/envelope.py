@@ -7,16 +7,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import adapter.documents as documents
+import adapter.xmlio as xmlio
+from adapter.ebxml.check_envelope import check_named_type
 from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import Judged, Opened, SignatureOutcome, judge, open_json, open_message
 from adapter.ebxml.plaintext import Plaintext, read_plaintext
 from adapter.ebxml.read import signature_of
-from adapter.errors import DecryptionError, EnvelopeSignatureError, UnreadableError
+from adapter.ebxml.rulebook import Hit
+from adapter.errors import DecryptionError, EnvelopeSignatureError, UnreadableError, UnsupportedError
 
 if TYPE_CHECKING:
     from adapter.security.cms import DecryptionKey
@@ -49,9 +53,22 @@ def open_envelope(
     opened = open_message(data)
     signature, _ = read_signature(opened, allow_sha1=True)
     plaintexts = None if keys is None else decrypt_parts(opened, keys, allow_3des=True)
-    return OpenedEnvelope(
-        opened=opened, signature=signature, plaintexts=plaintexts, judged=judge(opened, signature, plaintexts, now=now)
-    )
+    more = tuple(_named_otherwise(opened, plaintexts or {}))
+    judged = judge(opened, signature, plaintexts, now=now, more=more)
+    return OpenedEnvelope(opened=opened, signature=signature, plaintexts=plaintexts, judged=judged)
+
+
+def _named_otherwise(opened: Opened, plaintexts: dict[int, Plaintext | None]) -> Iterator[Hit]:
+    """Rule 270: the first document is not of the type that the envelope announces."""
+    plain = plaintexts.get(0)
+    if plain is None:
+        return
+    try:
+        facts = documents.read_facts(documents.unwrap(xmlio.parse(plain.content)))
+    except (UnreadableError, UnsupportedError):  # what it is, another rule tells
+        return
+    if facts.namespace:
+        yield from check_named_type(opened.envelope, facts.namespace)
 
 
 def read_signature(opened: Opened, *, allow_sha1: bool) -> tuple[SignatureOutcome, VerifiedEnvelope | None]:
