@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 
 from adapter.codes import system_number
 from adapter.model.document import Family
-from adapter.model.party import Party
+from adapter.model.party import Party, Unit
 from adapter.validation import names
 from adapter.validation.rule import ERROR, INFO, WARNING, Rule
 from adapter.validation.subject import Hit, NotEvaluated, Subject, filled, first, her_number, is_nav, place
@@ -64,6 +64,8 @@ def levels(subject: Subject) -> Iterator[Hit]:
     if subject.info is None:
         yield from _hcp_levels(subject)
         return
+    if _sound_levels(subject):  # nearly always; else the elements say where the fault is
+        return
     parties = _parties(subject)
     there = {found.element.tag for found in parties}
     for tag in (_SENDER, _RECEIVER):
@@ -83,6 +85,23 @@ def levels(subject: Subject) -> Iterator[Hit]:
             yield from _level(person, (_FAMILY, _GIVEN))
         else:
             yield place(organisation, "Organisation", "HER-id")
+
+
+def _sound_levels(subject: Subject) -> bool:
+    """True when the facts alone show that sender and receiver, and nobody else, have all that they need."""
+    facts, info = subject.facts, subject.info
+    if info is None or first(info, _OTHER_RECEIVER) is not None:
+        return False
+    return all(
+        party is not None
+        and _sound_unit(party.organisation)
+        and (party.service is not None and _sound_unit(party.service))
+        for party in (facts.sender, facts.receiver)
+    )
+
+
+def _sound_unit(unit: Unit) -> bool:
+    return bool(unit.name.strip()) and her_number(unit.ident("HER")) is not None
 
 
 def _level(element: Element, name_tags: tuple[str, ...]) -> Iterator[Hit]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -140,8 +140,7 @@ class Judged(NamedTuple):
 _SOUND = Judged()
 
 
-def _judge(field: Field, attributes: Iterable[tuple[str, str]]) -> Judged:
-    given = dict(attributes)
+def _judge(field: Field, given: dict[str, str]) -> Judged:
     code, system = given.get("V"), given.get("S")
     texts = given.values()
     blank = (not all(texts) or any(map(str.isspace, texts))) and _blank(given)
@@ -161,13 +160,14 @@ def _judge(field: Field, attributes: Iterable[tuple[str, str]]) -> Judged:
 @lru_cache(maxsize=4096)
 def _judge_listed(field: Field, attributes: tuple[tuple[str, str], ...]) -> Judged:
     """The same for a value with a code list, which says nothing of a person: most of them come again and again."""
-    return _judge(field, attributes)
+    return _judge(field, dict(attributes))
 
 
 def _judge_value(found: CodedElement, field: Field, faults: Faults) -> None:
     element, _, attributes = found
-    listed = len(attributes) > 1 and any(name == "S" for name, _ in attributes) and not _has_text(attributes)
-    judged = _judge_listed(field, tuple(attributes)) if listed else _judge(field, attributes)
+    given = dict(attributes)
+    listed = "S" in given and "OT" not in given  # OT is free text
+    judged = _judge_listed(field, tuple(attributes)) if listed else _judge(field, given)
     if judged is _SOUND:
         return
     if judged.blank:
@@ -178,10 +178,6 @@ def _judge_value(found: CodedElement, field: Field, faults: Faults) -> None:
         faults.nameless.append(element)
     if judged.unknown:
         faults.unknown.append(place(element, None, ", ".join(judged.unknown)))
-
-
-def _has_text(attributes: Iterable[tuple[str, str]]) -> bool:
-    return any(name == "OT" for name, _ in attributes)
 
 
 def _blank(given: dict[str, str]) -> bool:
