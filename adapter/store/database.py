@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from adapter.errors import SettingsError, StoreError
 from adapter.store import tables
+from adapter.store.statements import put_once
 
 HEAD = "0003"  # newest migration; opening an up-to-date store does not load Alembic
 
@@ -98,8 +99,9 @@ def _folder_of(url: sa.URL) -> str | None:
 
 def add_once(db: sa.Connection, table: sa.Table, **values: object) -> bool:
     """Insert a row unless its key is there, be it added by another writer at this moment; True when added."""
-    insert = postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
-    first = insert.values(**values).on_conflict_do_nothing().returning(*table.primary_key)
+    if db.dialect.name == "sqlite":
+        return put_once(db, table, values)
+    first = postgresql.insert(table).values(**values).on_conflict_do_nothing().returning(*table.primary_key)
     return db.execute(first).first() is not None
 
 

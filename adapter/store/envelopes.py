@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import sqlalchemy as sa
 
 from adapter.store.database import add_once
 from adapter.store.journal import add_event, add_payload
-from adapter.store.statements import Row, put, row_where
+from adapter.store.statements import Row, put, row_where, rows_of
 from adapter.store.tables import OUR_ENVELOPES, delivery, message, payload, remote
 
 # The conditions stand there as the indexes have them: SQLite goes by a partial index only then.
@@ -28,22 +29,24 @@ def add_envelope(db: sa.Connection, *, message_id: str, tenant: str, raw: bytes,
     return seq
 
 
-def _by_remote_id(direction: str, remote_id: str, roads: Sequence[str]) -> sa.Select[tuple[object, ...]]:
+@lru_cache(maxsize=16)
+def _by_remote_id(direction: str, roads: tuple[str, ...], to_party: bool) -> sa.Select[tuple[object, ...]]:
     query = sa.select(delivery, message.c.input_digest, message.c.sender)
-    query = query.join(message, message.c.id == delivery.c.message_id).where(delivery.c.remote_id == remote_id)
-    return query.where(_WHOSE[direction], delivery.c.road.in_(roads)).order_by(delivery.c.seq)
+    query = query.join(message, message.c.id == delivery.c.message_id)
+    query = query.where(delivery.c.remote_id == sa.bindparam("is_remote_id"), _WHOSE[direction])
+    query = query.where(sa.or_(*(delivery.c.road == road for road in roads))).order_by(delivery.c.seq)
+    return query.where(delivery.c.party == sa.bindparam("is_party")) if to_party else query
 
 
 def find_received(db: sa.Connection, roads: Sequence[str], remote_id: str, party: int) -> Row | None:
     """The row of an earlier envelope with this MessageId to this address, with its sender and content digest."""
-    found = db.execute(_by_remote_id("in", remote_id, roads).where(delivery.c.party == party)).mappings().first()
-    return dict(found) if found is not None else None
+    query = _by_remote_id("in", tuple(roads), True)
+    return next(iter(rows_of(db, query, {"is_remote_id": remote_id, "is_party": party})), None)
 
 
 def find_sent(db: sa.Connection, roads: Sequence[str], remote_id: str) -> Row | None:
     """Our row that went out, or will, under this MessageId."""
-    found = db.execute(_by_remote_id("out", remote_id, roads)).mappings().first()
-    return dict(found) if found is not None else None
+    return next(iter(rows_of(db, _by_remote_id("out", tuple(roads), False), {"is_remote_id": remote_id})), None)
 
 
 def find_asked(db: sa.Connection, roads: Sequence[str], *, tenant: str, sender: int, msg_id: str) -> Row | None:

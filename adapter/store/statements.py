@@ -143,3 +143,20 @@ def put(db: sa.Connection, table: sa.Table, values: Mapping[str, object]) -> Any
         cursor = _ready_insert(table, tuple(whole)).run(db, whole)
         return whole.get(next(iter(table.primary_key)).name, cursor.lastrowid)
     return db.execute(_insert(table), dict(values)).inserted_primary_key[0]  # type: ignore[index]  # one row: always there
+
+
+@lru_cache(maxsize=256)
+def _insert_once(table: sa.Table, columns: tuple[str, ...]) -> sqlite.Insert:
+    values = {name: sa.bindparam(name, type_=table.c[name].type) for name in columns}
+    return sqlite.insert(table).values(values).on_conflict_do_nothing()
+
+
+@lru_cache(maxsize=256)
+def _ready_insert_once(table: sa.Table, columns: tuple[str, ...]) -> _Ready:
+    return _Ready(_insert_once(table, columns), ())
+
+
+def put_once(db: sa.Connection, table: sa.Table, values: Mapping[str, object]) -> bool:
+    """INSERT one row on SQLite unless its key is there; True when it was added."""
+    whole = {**_defaults(table), **values}
+    return int(_ready_insert_once(table, tuple(whole)).run(db, whole).rowcount) == 1
