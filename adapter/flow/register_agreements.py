@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,7 @@ from adapter.model.wire import Clock
 KEPT = "register"  # the folder, beside the files, for what the register gave
 ASK_AGAIN = timedelta(minutes=5)  # after a register that did not answer
 NONE_THERE, NO_SUCH = timedelta(hours=1), timedelta(minutes=1)
+MOST_UNKNOWN = 20  # ids that the register denied, in a minute
 _MOST = 20_000
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")  # the register's ids; NAV's are others
@@ -58,6 +59,7 @@ class RegisterAgreements:
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, _Answer] = OrderedDict()
         self._away_until = _LONG_AGO
+        self._unknown: deque[datetime] = deque(maxlen=MOST_UNKNOWN)
         self.problem: AdapterError | None = None  # why the register, or its folder, is not in use just now
         self._load()
 
@@ -66,12 +68,22 @@ class RegisterAgreements:
         if not _UUID.fullmatch(cpa_id):
             return None
         name = cpa_id.lower()
+        if self._is_guessed(f"id {name}"):
+            return None
         answer = self._ask(f"id {name}", lambda: self._service.agreement(name), NO_SUCH)
         if answer is None:
             return None
         if answer.agreement is None:
+            self._unknown.append(self._clock())
             raise NotFoundError("the register has no such agreement", code="CPA.UNKNOWN")
         return answer.agreement
+
+    def _is_guessed(self, key: str) -> bool:
+        """True while too many ids turn out unknown: a stranger's messages must not become questions to the register."""
+        with self._lock:
+            if key in self._kept or len(self._unknown) < MOST_UNKNOWN:
+                return False
+            return self._clock() - self._unknown[0] < NO_SUCH
 
     def between(self, ours: int, partner: int) -> Agreement | None:
         """The newest agreement of the two HER-ids; None when there is none, or the register is away."""

@@ -12,7 +12,7 @@ import pytest
 
 from adapter.errors import NotFoundError, TransportError
 from adapter.flow.agreements import Agreements, Held, Standing
-from adapter.flow.register_agreements import KEPT, RegisterAgreements, folder_of
+from adapter.flow.register_agreements import KEPT, MOST_UNKNOWN, RegisterAgreements, folder_of
 from tests.ebxml.agreed import Cpa, Side
 
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
@@ -264,6 +264,22 @@ def test_an_id_that_the_register_denies_is_unknown_and_ids_of_others_are_not_ask
     with pytest.raises(NotFoundError) as caught:
         port.by_id(UUID, tenant="solvang")
     assert caught.value.code == "CPA.UNKNOWN"
+
+
+def test_p20_guessed_ids_do_not_become_questions_to_the_register_without_end(
+    made: Callable[[Service], Agreements], clock: Clock
+) -> None:
+    service = Service(REGISTERED)
+    port = made(service)
+    denied = 0
+    for number in range(100):
+        try:
+            assert port.by_id(f"{number:08x}-0000-4000-8000-000000000000", tenant="solvang") is None
+        except NotFoundError:
+            denied += 1
+    assert (denied, len(service.asked)) == (MOST_UNKNOWN, MOST_UNKNOWN)
+    clock.advance(minutes=2)
+    assert port.by_id(UUID, tenant="solvang") is not None
 
 
 def test_an_agreement_that_another_has_replaced_is_received_under_and_not_sent_under(

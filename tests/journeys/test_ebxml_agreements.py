@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,17 +15,24 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapter.config import Revocation
+from adapter.ebxml.build import build
+from adapter.ebxml.compose import payload_message
 from adapter.ebxml.opening import open_http
+from adapter.ebxml.pack import Attachment, pack_http
+from adapter.ebxml.plaintext import build_plaintext
 from adapter.errors import AdapterError, RefusedError, SettingsError
 from adapter.flow.dispatch import dispatch
+from adapter.model.process import national
 from adapter.security import cms
 from adapter.security.demo_ca import DemoCa, Validity
+from adapter.security.envelope_signature import sign_envelope
 from adapter.security.keys import SigningKey
 from adapter.security.revocation import Standing
 from adapter.simulator import world as place
 from tests.ebxml.agreed import Cpa, Side
-from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, served
+from tests.journeys.clinic import CLINIC, SOFTWARE, Clinic, EbxmlRig, served
 from tests.journeys.rig import letter, referral
+from tests.transport.loopback import Loopback, Reply
 
 US = place.SOLVANG_GP
 TYPE = "HENVISNING_NYTILSTAND"
@@ -272,6 +280,49 @@ def test_the_agreed_synchronous_form_asks_for_no_receipt_and_is_sent_once(rig: A
     assert len(clinic.got) == 1
 
 
+class Answering:
+    """The HTTP client of a synchronous exchange: the clinic gets the envelope and its AppRec is in the response."""
+
+    def __init__(self, rig: AgreedRig) -> None:
+        self.rig = rig
+
+    def post(self, url: str, headers: Iterable[tuple[str, str]], pieces: Iterable[bytes]) -> Any:
+        self.rig.clinic.take(list(headers), b"".join(pieces))
+        packed: list[Any] = []
+        self.rig.clinic.post = lambda *made: packed.append(made)  # type: ignore[method-assign]
+        self.rig.clinic.answer(self.rig.clinic.got[-1])
+        envelope, attached = packed[0]
+        whole = pack_http(envelope, [attached], boundary="b-1", content_id="e-1@clinic")
+        return SimpleNamespace(status=200, headers=dict(whole.headers), body=whole.body())
+
+    def close(self) -> None: ...
+
+
+def test_a_business_message_in_the_response_of_the_synchronous_form_is_taken_in(rig: AgreedRig) -> None:
+    rig.agree(acknowledge="never", retries=None)
+    object.__setattr__(rig.adapter.parts, "ebxml_http", Answering(rig))
+    sent = rig.send(referral(CLINIC))
+    rig.rounds(2)
+    assert rig.state(sent)[0][1] == "accepted"
+
+
+def test_an_apprec_of_ours_goes_back_under_the_agreement_that_its_message_came_under_even_when_it_has_ended(
+    rig: AgreedRig, clinic: Clinic
+) -> None:
+    rig.book(agreement={"endpoint": None})
+    agree_on_notes(rig, end=rig.clock() + timedelta(hours=1))
+    assert said(note(rig, clinic)) == ("Acknowledgment", None)
+    rig.advance(hours=2)
+    rig.rounds(1)
+    (taken,) = rig.adapter.take("EPJ")
+    rig.adapter.confirm(taken.token)
+    rig.rounds(1)
+    (got,) = clinic.got
+    assert (got.words.cpa_id, got.words.action) == (f"{CLINIC}_{US}", "APPREC")
+    assert (got.words.sender.role, got.words.receiver.role) == (f"{NOTE}receiver", f"{NOTE}sender")
+    assert b"AppRec" in got.document
+
+
 # --- the plan of resends ----------------------------------------------------------------------------------------------
 
 
@@ -500,3 +551,83 @@ def test_p20_nobody_is_asked_about_a_certificate_that_reaches_no_root_of_ours(ri
     agree_on_notes(rig, them={"signing": der(other)})
     assert said(note(rig, clinic, signer=other)) == ("Acknowledgment", None)
     assert port.asked == 0
+
+
+# --- the register's own agreements ------------------------------------------------------------------------------------
+
+UUID = "4d9a222f-5076-4221-8668-438277d2cf8a"
+
+
+@pytest.fixture
+def cppa() -> Iterator[Loopback]:
+    with Loopback() as running:
+        yield running
+
+
+@pytest.fixture
+def asking(tmp_path: Path, cppa: Loopback) -> Iterator[AgreedRig]:
+    """A rig whose settings name the register's agreement service."""
+
+    class Asking(AgreedRig):
+        def _settings(self, tenants: Any, more: Any) -> Any:
+            found = super()._settings(tenants, more)
+            scope = "nhn:cp-api/access-v2-dpop"  # one that the simulated HelseID gives
+            names = {"register_url": f"{cppa.url}/v2/", "register_scope": scope}
+            return replace(found, agreements=replace(found.agreements, **names))
+
+    with served() as (port, clinics):
+        made = type("RigHere", (Asking,), {"port": port})(tmp_path)
+        clinics.append(made.clinic)
+        yield made
+        made.close()
+
+
+def test_the_registers_agreement_is_fetched_with_the_tenants_token_and_sent_under(
+    asking: AgreedRig, cppa: Loopback
+) -> None:
+    cpa = asking.agree("other.xml", cpa_id=UUID)
+    (asking.folder / "cpa" / "other.xml").unlink()
+    cppa.script += [Reply(body=cpa.text())]
+    sent = asking.send(referral(CLINIC))
+    asking.rounds(1)
+    assert asking.state(sent) == [("confirmed", "awaited")]
+    assert asking.clinic.got[0].words.cpa_id == UUID
+    (asked,) = cppa.asked
+    assert asked.path == f"/v2/Agreements/HerIds/{US}/{CLINIC}"
+    assert asked.headers["authorization"].startswith("DPoP ")
+    assert len(list((asking.folder / "cpa" / "register").rglob("*.xml"))) == 1
+
+
+def test_an_agreement_that_the_register_denies_is_answered_and_one_that_nobody_can_say_is_let_through(
+    asking: AgreedRig, cppa: Loopback
+) -> None:
+    clinic = asking.clinic
+    words = clinic.note(letter(asking, sender=CLINIC, receiver=US))
+    assert said(clinic.post(*words)) == ("Acknowledgment", None), "an id of two HER-ids is none of the register's"
+    assert cppa.asked == []
+    denied = ("MessageError", "ValueNotRecognized")
+    for reply, answer in ((Reply(status=503), ("Acknowledgment", None)), (Reply(status=404), denied)):
+        cppa.script += [reply]
+        asking.advance(minutes=10)
+        assert said(clinic.post(*under(clinic, asking, UUID))) == answer
+
+
+def under(clinic: Clinic, rig: AgreedRig, cpa_id: str) -> Any:
+    """A note of the clinic's whose envelope names that agreement."""
+    document = letter(rig, sender=CLINIC, receiver=US, msg_id=clinic.new_id())
+    content = cms.encrypt(build_plaintext(document, form="mime"), rig.opening.certificate)
+    attached = Attachment(content_id=f"{clinic.new_id()}@clinic", content=content)
+    words = payload_message(
+        sender=CLINIC,
+        receiver=US,
+        process=national(NOTE),
+        cpa_id=cpa_id,
+        conversation_id=clinic.new_id(),
+        message_id=clinic.new_id(),
+        now=rig.clock(),
+        content_id=attached.content_id,
+        namespace="http://www.kith.no/xmlstds/dialog/2006-10-11",
+        version="1.0",
+        software=SOFTWARE,
+    )
+    return sign_envelope(build(words), clinic.signing, {attached.content_id: content}), attached
