@@ -35,6 +35,7 @@ _TOLD = (
     "result",
     "attempts",
     "via",
+    "status",
 )
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from adapter.ebxml.bounce import Bounce, read_bounce, read_plain_bounce, read_reply
 from adapter.ebxml.opening import Opened
-from adapter.flow.ebxml_post import signal_named
+from adapter.flow.ebxml_post import named_by
 from adapter.flow.parts import MailRoad, Parts
 from adapter.model.delivery import Leg
 from adapter.model.wire import EBXML_ROADS
@@ -71,7 +71,8 @@ def record_returned(db: sa.Connection, parts: Parts, road: MailRoad, returned: R
             journal.flag(db, row, returned.flag, at=now, detail=returned.detail)
         return True
     for mail_id in returned.mail_ids:
-        answered = outbox.find_message(db, signal_named(mail_id) or "")
+        what, name = named_by(mail_id) or ("", "")
+        answered = outbox.find_message(db, name) if what == "signal" else None
         if answered is not None and answered["tenant"] in road.tenants:
             mails.note_message(db, answered["id"], at=now, kind=f"signal: {returned.kind}", detail=returned.detail)
             return returned.flag is None  # a signal that came back has no row to be flagged: it is an incident
@@ -82,6 +83,6 @@ def _delivery(db: sa.Connection, road: MailRoad, returned: Returned) -> Row | No
     """The delivery that went out so: by our envelope id, the Message-ID, or the returned envelope's MessageId."""
     rows = [envelopes.find_sent(db, EBXML_ROADS, one) for one in returned.message_ids]
     for mail_id in returned.mail_ids:
-        mailed = mails.find_mailed(db, mail_id)
-        rows.append(mailed[1] if mailed is not None else None)
+        what, name = named_by(mail_id) or ("", "")
+        rows.append(mails.find_mailed(db, name, mail_id) if what == "message" else None)
     return next((row for row in rows if row is not None and row["tenant"] in road.tenants), None)

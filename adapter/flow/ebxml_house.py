@@ -61,7 +61,7 @@ def _compare(look: Round, rows: list[Row]) -> tuple[list[MailItem], list[Row]]:
     absent: list[Row] = []
     failures = 0
     for row in rows:
-        if not look.goes_on():
+        if not look.goes_on(row["size_bytes"]):
             break
         item = MailItem(read_identity(row["name"]), row["size_bytes"], row["sha256"])
         try:

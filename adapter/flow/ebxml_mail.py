@@ -82,7 +82,7 @@ def take_in(look: Round) -> int:
     while True:
         items = look.road.mailbox.list(PAGE, lambda one: one.remote_id in known or one.remote_id in passed)
         for item in items:
-            if not look.goes_on():
+            if not look.goes_on(item.size_bytes):
                 return taken
             passed.add(item.identity.remote_id)
             if _take(look, item):
@@ -180,7 +180,7 @@ def _record(look: Round, taken: mails.TakenMail, opened: Opened, raw: bytes) -> 
     if stranger is not None:
         _set_aside(look, taken, raw, kept, stranger)
         return
-    answer = receive_mail(parts, raw, kept)
+    answer = receive_mail(parts, raw, kept, opened)
     with parts.store.transaction() as db:
         found = envelopes.kept_as(db, f"kept {kept}")
         assert found is not None

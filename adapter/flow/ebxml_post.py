@@ -33,7 +33,7 @@ MOST_SIGNALS = 100  # in one go
 FIRST_WAIT_US = 60_000_000
 LONGEST_WAIT_US = HOUR_US
 GIVE_UP_US = 96 * HOUR_US  # the partner's plan of resends is over by then, and so is the time for an AppRec
-_SIGNAL_ID = re.compile(r"signal\.([0-9A-Za-z-]{1,64})\.[^@]{1,100}@.{1,255}")
+_OURS = re.compile(r"(message|signal)\.([0-9A-Za-z-]{1,64})\.[^@]{1,100}@.{1,255}")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 
 
@@ -67,11 +67,12 @@ def send_mail(
     road = parts.mail_of(name) if name is not None else next(iter(parts.mails), None)
     if road is None:
         raise SettingsError("there is no mail road", code="EBXML.ROAD", where="mail", cure="add [mail]")
-    letter = Letter(mail_id=parts.new_id(), envelope=envelope, attachments=tuple(attachments), envelope_id=envelope_id)
+    mail_id = parts.new_id() if row is None else f"message.{row['id']}.{parts.new_id()}"
+    letter = Letter(mail_id=mail_id, envelope=envelope, attachments=tuple(attachments), envelope_id=envelope_id)
     _address(partner)
     if row is not None:
         with parts.store.transaction() as db:
-            mails.note_mailed(db, row, f"{letter.mail_id}@{road.domain}", at=parts.store.now_us())
+            mails.note_mailed(db, row, f"{mail_id}@{road.domain}", at=parts.store.now_us())
     _post(parts, road, partner, letter)
 
 
@@ -194,7 +195,10 @@ def _end(parts: Parts, row: Row, kind: str, code: str) -> None:
         mails.note_message(db, row["message_id"], at=now, kind=kind, detail={"code": code})
 
 
-def signal_named(mail_id: str) -> str | None:
-    """The message whose signal went out under this Message-ID (without brackets); None for other mails."""
-    found = _SIGNAL_ID.fullmatch(mail_id)
-    return found[1] if found is not None else None
+def named_by(mail_id: str) -> tuple[str, str] | None:
+    """What went out under this Message-ID (without brackets): ("message", delivery id) or ("signal", message id).
+
+    None for other mails. It is our own form, and anybody can write it: the store has to say the same.
+    """
+    found = _OURS.fullmatch(mail_id)
+    return (found[1], found[2]) if found is not None else None

@@ -12,8 +12,9 @@ from adapter.flow.fetch import below_low_water
 from adapter.flow.parts import MailRoad, Parts
 from adapter.store import fence
 
-LEASE_S = 600.0  # longer than one mail can take: a call has its own total time-out
-LEASE_KEPT_US = 60_000_000  # how old a lease may be before it is taken for longer
+LEASE_S = 60.0  # a worker that dies holds the mailbox no longer than this
+LEASE_KEPT_US = 20_000_000  # how old a lease may be before it is taken for longer
+LARGE_BYTES = 1_000_000  # such a mail may take as long as a call may
 ACCESS_PAUSE_S = 300.0  # a refused login is not tried again before: no retry storm, no locked account (P23)
 FAILURES_IN_A_ROW = 3
 
@@ -35,13 +36,19 @@ class Round:
     def mailbox(self) -> str:
         return self.road.mailbox.name
 
-    def goes_on(self) -> bool:
-        """False when the work is to end. Raises StateError LEASE.LOST when another worker has taken over."""
+    def goes_on(self, size_bytes: int | None = 0) -> bool:
+        """False when the work is to end. Raises StateError LEASE.LOST when another worker has taken over.
+
+        ``size_bytes`` is the next mail's; the lease is taken for as long as that may last.
+        """
         if self.parts.stopping.is_set() or below_low_water(self.parts):
             return False
         now = self.parts.store.now_us()
-        if now - self.kept_at >= LEASE_KEPT_US:
-            fence.keep(self.parts.store, self.held, lasts_s=LEASE_S)
+        large = size_bytes is None or size_bytes >= LARGE_BYTES
+        if large or now - self.kept_at >= LEASE_KEPT_US:
+            server = self.road.settings.imap or self.road.settings.pop3
+            patience_s = server.total_timeout_s if large and server is not None else 0.0
+            fence.keep(self.parts.store, self.held, lasts_s=LEASE_S + patience_s)
             self.kept_at = now
         return True
 

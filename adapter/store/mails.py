@@ -12,12 +12,21 @@ import sqlalchemy as sa
 
 from adapter.store.database import add_once
 from adapter.store.journal import add_event, note
-from adapter.store.statements import Row, change, row_where
-from adapter.store.tables import delivery, event, mail, message, payload, remote
+from adapter.store.statements import Row, change, row_where, rows_of, rows_where
+from adapter.store.tables import delivery, event, mail, message, payload
 
 MAILED = "mailed"  # the event of a sending by mail: "mail_id" in its detail is the Message-ID
 WAITS = "resend waits"
 JUNK = "none"  # the signal of a mail that is no ebXML message and was not answered
+
+
+_OWED = (
+    sa.select(mail)
+    .where(mail.c.mailbox == sa.bindparam("box"), sa.text("mail.due_at IS NOT NULL"))
+    .where(mail.c.due_at <= sa.bindparam("now"))
+    .order_by(mail.c.taken_at, mail.c.name)
+    .limit(sa.bindparam("most"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +69,7 @@ def known_names(db: sa.Connection, mailbox: str) -> set[str]:
 
 def same_content(db: sa.Connection, mailbox: str, sha256: str) -> list[Row]:
     """Mails of this mailbox with these bytes that were taken, deleted ones too, oldest first."""
-    query = sa.select(mail).where(mail.c.sha256 == sha256, mail.c.mailbox == mailbox).order_by(mail.c.taken_at)
-    return [dict(row) for row in db.execute(query).mappings()]
+    return rows_where(db, mail, "taken_at", sha256=sha256, mailbox=mailbox)
 
 
 def renumber(db: sa.Connection, mailbox: str, sha256: str, uidvalidity: int, name: str) -> bool:
@@ -85,9 +93,7 @@ def forget_mail(db: sa.Connection, name: str) -> None:
 
 def owed_signals(db: sa.Connection, mailbox: str, *, now: int, limit: int) -> list[Row]:
     """Mails whose signal is to be sent now, the mail that came first first."""
-    query = sa.select(mail).where(mail.c.mailbox == mailbox, sa.text("mail.due_at IS NOT NULL"), mail.c.due_at <= now)
-    query = query.order_by(mail.c.taken_at, mail.c.name).limit(limit)
-    return [dict(row) for row in db.execute(query).mappings()]
+    return rows_of(db, _OWED, {"box": mailbox, "now": now, "most": limit})
 
 
 def set_due(db: sa.Connection, name: str, due_at: int) -> None:
@@ -138,21 +144,17 @@ def set_deleted(db: sa.Connection, name: str, *, at: int) -> None:
 
 def note_mailed(db: sa.Connection, row: Row, mail_id: str, *, at: int) -> None:
     """Under which Message-ID a delivery goes out now: a bounce names it (HITS 1172 4.2.3)."""
-    add_once(db, remote, remote_id=mail_id, message_id=row["message_id"], at=at)
     note(db, row, at=at, kind=MAILED, detail={"mail_id": mail_id})
 
 
-def find_mailed(db: sa.Connection, mail_id: str) -> tuple[Row, Row | None] | None:
-    """The message that went out, or was answered, under this Message-ID, and the delivery if it was one."""
-    found = row_where(db, remote, remote_id=mail_id)
-    sent = row_where(db, message, id=found["message_id"]) if found is not None else None
-    if sent is None:
+def find_mailed(db: sa.Connection, delivery_id: str, mail_id: str) -> Row | None:
+    """The delivery, if it did go out under this Message-ID."""
+    row = row_where(db, delivery, id=delivery_id, direction="out")
+    if row is None:
         return None
-    query = sa.select(event).where(event.c.message_id == sent["id"], event.c.kind == MAILED)
-    for one in db.execute(query).mappings():
-        if (one["detail"] or {}).get("mail_id") == mail_id:
-            return sent, row_where(db, delivery, id=one["delivery_id"])
-    return sent, None
+    query = sa.select(event.c.detail).where(event.c.message_id == row["message_id"], event.c.kind == MAILED)
+    told = db.execute(query.where(event.c.delivery_id == delivery_id)).scalars()
+    return row if any((detail or {}).get("mail_id") == mail_id for detail in told) else None
 
 
 def note_message(db: sa.Connection, message_id: str, *, at: int, kind: str, detail: dict[str, object]) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from adapter.ebxml.opening import open_message
+from adapter.errors import SettingsError
 from adapter.flow import ebxml_look
+from adapter.flow.ebxml_post import send_mail, send_owed
 from adapter.store import fence
 from tests.journeys.clinic import CLINIC, edi_address
 from tests.journeys.mailing import MailRig, Make
 from tests.journeys.rig import emergency, referral
-from tests.transport.mail_servers import free_ports
+from tests.transport.mail_servers import Scripted, Wire, free_ports
 
 DAEMON = "From: MAILER-DAEMON@edi.simulator.invalid\r\nTo: us@edi.simulator.invalid\r\n"
 REPORT = 'Content-Type: multipart/report; report-type=delivery-status; boundary="q"\r\n\r\n'
@@ -317,8 +320,6 @@ def test_a_resend_goes_out_after_a_look_that_found_nothing(make_mail: Make) -> N
 def closed(rig: MailRig) -> None:
     """Nobody answers for our mailbox."""
     box: Any = rig.adapter.parts.mailbox
-    from dataclasses import replace
-
     box.close()
     box._turns._terms = replace(box._turns._terms, port=free_ports(1)[0])
 
@@ -387,3 +388,81 @@ def test_a_sender_that_got_our_mail_twice_is_told_apart_by_the_message_id(make_m
     events = rig.adapter.show(sent)["events"]
     assert [f"<{one['detail']['mail_id']}>" for one in events if one["kind"] == "mailed"] == [first, second]
     assert rig.attention() == ["bounced"]
+
+
+# --- what cannot be sent ----------------------------------------------------------------------------------------------
+
+
+def test_a_mail_needs_a_road_and_the_partners_registered_address(make_mail: Make) -> None:
+    rig = make_mail()
+    parts = rig.adapter.parts
+    entry = parts.entry(CLINIC)
+    assert entry is not None
+    for partner in (None, replace(entry, edi_address=None)):
+        with pytest.raises(SettingsError) as caught:
+            send_mail(parts, partner, b"<a/>", [], envelope_id=None, tenant="solvang")
+        assert caught.value.code == "EBXML.ADDRESS"
+    with pytest.raises(SettingsError) as caught:
+        send_mail(parts, entry, b"<a/>", [], envelope_id=None, tenant="another")
+    assert caught.value.code == "EBXML.ROAD"
+    send_mail(parts, entry, b"<a/>", [], envelope_id=None)
+    assert [mail.receiver for mail in rig.sink.taken] == [edi_address(CLINIC)]
+
+
+def test_p28_a_signal_whose_bytes_are_gone_is_owed_no_more(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.sink.refuse[edi_address(CLINIC)] = "451 4.3.0 later"
+    rig.deliver(rig.note())
+    rig.poll()
+    rig.sink.refuse.clear()
+    with rig.adapter.parts.store.transaction() as db:
+        db.exec_driver_sql("UPDATE payload SET content = NULL WHERE role = 'signal'")
+    rig.advance(minutes=5)
+    rig.poll()
+    [row] = rig.adapter.list()
+    assert "signal gone" in rig.kinds(row["message_id"])
+    assert (rig.told(), rig.open_alarms()) == ([], [])
+
+
+def test_a_stop_keeps_the_signals_that_have_not_left(make_mail: Make) -> None:
+    rig = make_mail()
+    rig.sink.refuse[edi_address(CLINIC)] = "451 4.3.0 later"
+    rig.deliver(rig.note())
+    rig.poll()
+    rig.sink.refuse.clear()
+    rig.advance(minutes=5)
+    parts = rig.adapter.parts
+    parts.stopping.set()
+    assert not send_owed(parts, parts.mails[0])
+    parts.stopping.clear()
+    assert send_owed(parts, parts.mails[0])
+    assert rig.told() == ["Acknowledgment"]
+
+
+def test_a_signal_after_whose_final_dot_nothing_came_is_sent_again(make_mail: Make) -> None:
+    def play(wire: Wire) -> None:
+        wire.say("220 hello")
+        wire.dialogue("250-me\r\n250 AUTH PLAIN", "235 OK", "250 OK", "250 OK", "354 go on")
+        wire.hear_until_dot()
+
+    with Scripted(play) as deaf:
+        rig = make_mail(smtp={"port": deaf.port, "security": "none"})
+        rig.deliver(rig.note())
+        rig.poll()
+        assert (rig.steps(), rig.open_alarms()) == (["received"], ["signals"])
+        rig.advance(minutes=2)
+        rig.poll()
+        assert len(deaf.wires) == 2
+
+
+@pytest.mark.parametrize("name", ["message.17.x@edi.simulator.invalid", "signal.17.x@edi.simulator.invalid", "<>"])
+def test_p19_a_bounce_that_imitates_our_names_flags_nothing(make_mail: Make, name: str) -> None:
+    rig = make_mail()
+    rig.clinic.script = ["silent"]
+    sent = rig.send(referral(CLINIC))
+    rig.rounds(1)
+    [row] = rig.adapter.show(sent)["deliveries"]
+    imitated = name.replace("17", row["id"])
+    rig.deliver(report(b"", returned=f"Content-Type: text/rfc822-headers\r\n\r\nMessage-ID: <{imitated}>".encode()))
+    rig.poll()
+    assert (rig.attention(), rig.open_alarms()) == ([], ["mail"])
