@@ -54,16 +54,19 @@ def receive_envelope(parts: Parts, body: bytes, headers: Iterable[tuple[str, str
     return _receive(parts, _capture(body, headers), EBXML_HTTP)
 
 
-def receive_mail(parts: Parts, raw: bytes, name: str) -> EnvelopeAnswer:
+def receive_mail(parts: Parts, raw: bytes, name: str, opened: Opened | None = None) -> EnvelopeAnswer:
     """The same for a whole mail: the answer's ``body`` is the signal to be sent back.
 
-    ``name`` is the mail's own in its mailbox: one that could not be answered is read again and kept once.
+    ``name`` is the mail's own in its mailbox: one that could not be answered is read again and kept once. ``opened``:
+    what ``open_message`` makes of ``raw``, where the caller has it.
     """
-    return _receive(parts, raw, EBXML_MAIL, f"kept {name}")
+    return _receive(parts, raw, EBXML_MAIL, f"kept {name}", opened)
 
 
-def _receive(parts: Parts, raw: bytes, road: str, name: str | None = None) -> EnvelopeAnswer:
-    opened = open_message(raw)
+def _receive(
+    parts: Parts, raw: bytes, road: str, name: str | None = None, opened: Opened | None = None
+) -> EnvelopeAnswer:
+    opened = opened if opened is not None else open_message(raw)
     tenant, owned = _owner(parts, opened)
     message_id, seq = _keep(parts, tenant, raw, name)
     party = opened.envelope.receiver.her_id if owned else None
