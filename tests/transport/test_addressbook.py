@@ -223,3 +223,13 @@ def test_the_registers_own_answers_are_read_as_they_are(kind: str) -> None:
 
 def test_a_book_of_nobody_is_a_book() -> None:
     assert read_address_book({"environment": "production", "parties": []}) == AddressBook({}, {}, "production")
+
+
+def test_p27_a_certificate_of_earlier_days_has_the_time_when_it_was_replaced() -> None:
+    earlier = {"thumbprint": "AB" * 20, "replacedAt": "2026-11-20T12:00:00+01:00"}
+    plain = {"herId": 1, "type": "Organization", "name": "Enhet", "_certificates": {"earlier": earlier}}
+    found = read_entry(plain, "p").earlier_signing
+    assert found is not None
+    assert found.replaced_at == datetime(2026, 11, 20, 11, tzinfo=UTC)
+    with pytest.raises(SettingsError, match=r"p\._certificates\.earlier\.replacedAt"):
+        read_entry({**plain, "_certificates": {"earlier": {"thumbprint": "AB" * 20}}}, "p")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from adapter.errors import SettingsError, TransportError
-from adapter.model.partner import AddressBook
+from adapter.model.partner import AddressBook, CertificateEntry, RegisterEntry
 from adapter.transport.book import ASK_AGAIN_S, LiveBook
 
 DAY_S = 86_400.0
@@ -111,3 +111,54 @@ def test_a_new_file_is_refreshed_at_once(tmp_path: Path) -> None:
     write(tmp_path / "book.json", 1, 2, at=2)
     live()
     assert len(asked) == 2
+
+
+# --- certificates that roll (P27) -------------------------------------------------------------------------------------
+
+
+def signed_with(live: AddressBook, name: str) -> AddressBook:
+    entry = replace(live.entries[1], signing=CertificateEntry(thumbprint=name), earlier_signing=None)
+    return AddressBook({**live.entries, 1: entry})
+
+
+def test_p27_the_certificate_before_is_known_with_the_time_of_the_change(tmp_path: Path) -> None:
+    clock, names = Clock(), iter(["AA", "aa", "BB", "BB"])
+    live = book_of(
+        write(tmp_path / "book.json", 1), clock=clock, cache_s=10.0, refresh=lambda book: signed_with(book, next(names))
+    )
+    seen = []
+    for _ in range(4):
+        found = live().entries[1].earlier_signing
+        seen.append((found.thumbprint, found.replaced_at) if found is not None else None)
+        clock.pass_s(10)
+    changed = ("aa", Clock().now + timedelta(seconds=20))
+    assert seen == [None, None, changed, changed]
+
+
+def test_p27_one_party_is_looked_up_now_and_at_most_once_a_minute(tmp_path: Path) -> None:
+    clock, asked = Clock(), []
+
+    def ask(entry: RegisterEntry) -> RegisterEntry:
+        asked.append(entry.her_id)
+        return replace(entry, name="Ny")
+
+    live = book_of(write(tmp_path / "book.json", 1, 2), clock=clock, ask=ask)
+    assert [live.renew(1), live.renew(1), live.renew(3)] == [True, True, None]
+    assert (live().entries[1].name, live().entries[2].name) == ("Ny", "Enhet 2")
+    clock.pass_s(60)
+    assert live.renew(1) is True
+    assert asked == [1, 1]
+
+
+def test_p27_a_register_that_is_away_is_not_asked_again_at_once_and_without_one_nobody_is(tmp_path: Path) -> None:
+    asked = []
+
+    def ask(entry: RegisterEntry) -> RegisterEntry:
+        asked.append(entry.her_id)
+        raise TransportError("away")
+
+    live = book_of(write(tmp_path / "book.json", 1), ask=ask)
+    assert [live.renew(1), live.renew(1)] == [False, False]
+    assert asked == [1]
+    assert live.problem is None
+    assert book_of(tmp_path / "book.json").renew(1) is None

@@ -282,3 +282,46 @@ def test_the_cache_has_a_bound(server: Loopback, monkeypatch: pytest.MonkeyPatch
     client.find_many([1, 2, 3])
     assert [client.age_s(her_id) for her_id in (1, 2, 3)] == [None, 0, 0]
     client.close()
+
+
+NEW = b"bytes of the next certificate"
+NEW_THUMBPRINT = hashlib.sha1(NEW).hexdigest().upper()
+
+
+def whole(der: bytes) -> dict[str, str]:
+    """A certificate as the register gives it by itself."""
+    return {"thumbprint": hashlib.sha1(der).hexdigest().upper(), "certificateValue": b64encode(der).decode()}
+
+
+def ebxml_entry() -> RegisterEntry:
+    known = CertificateEntry(thumbprint=THUMBPRINT, der=DER)
+    return entry(1, agreement=Agreement(road="ebxml-mail"), signing=known, encryption=known)
+
+
+def test_p27_new_certificates_of_an_ebxml_partner_come_with_their_bytes(server: Loopback) -> None:
+    named = {"thumbprint": NEW_THUMBPRINT}
+    party = organisation(1, currentSigningCertificate=named, currentEncryptionCertificate=named)
+    server.script += [Reply(body=[party]), Reply(body=whole(NEW)), Reply(body=whole(NEW))]
+    found = client_to(server).refresh(AddressBook({1: ebxml_entry()})).entries[1]
+    assert found.signing is not None
+    assert found.encryption is not None
+    assert (found.signing.der, found.encryption.der) == (NEW, NEW)
+    assert [one.path.rpartition("/")[2] for one in server.asked[1:]] == ["signing", "encryption"]
+
+
+def test_p27_a_certificate_that_the_register_names_and_does_not_give_is_known_by_its_name(server: Loopback) -> None:
+    party = organisation(1, currentSigningCertificate={"thumbprint": NEW_THUMBPRINT})
+    server.script += [Reply(body=[party]), Reply(status=404)]
+    found = client_to(server).refresh(AddressBook({1: ebxml_entry()})).entries[1]
+    assert found.signing == CertificateEntry(thumbprint=NEW_THUMBPRINT)
+    assert found.encryption is None
+
+
+def test_p27_one_party_is_asked_for_whatever_the_cache_says(server: Loopback) -> None:
+    client, ours = client_to(server), ebxml_entry()
+    server.script += [Reply(body=organisation(1)), Reply(body=organisation(1, "Ny kommune")), Reply(status=404)]
+    client.find(1)
+    renewed = client.renew(ours)
+    assert (renewed.name, renewed.agreement) == ("Ny kommune", ours.agreement)
+    assert client.find(1).name == "Ny kommune"
+    assert client.renew(ours).valid_to == START
