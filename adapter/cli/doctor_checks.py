@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from adapter.cli.doctor_agreements import agreement_rows
+from adapter.cli.doctor_tls import CLIENT, ENDPOINT, client_rows, endpoint_rows
 from adapter.config import Settings, TenantSettings
 from adapter.errors import AdapterError
 
@@ -26,7 +27,6 @@ Row = dict[str, str | None]
 COUNTDOWN_DAYS = (3, 14, 30)  # error, warning, warning (P27)
 CLOCK_WARNS_S, CLOCK_FAILS_S = 5.0, 60.0
 MAILBOX_WARNS, MAILBOX_FAILS = 0.8, 0.95  # of its quota
-ENDPOINT = "receiving endpoint"
 
 
 def row(check: str, status: str, text: str, cure: str | None = None) -> Row:
@@ -43,8 +43,8 @@ def examine(settings: Settings, now: datetime | None = None) -> Iterator[Row]:
         yield from _guarded(f"key {name}", lambda name=name: _key(settings, name, at))  # type: ignore[misc]
     for tenant in settings.tenant:
         yield from _guarded(f"HelseID {tenant.name}", lambda tenant=tenant: _clock(tenant, at))  # type: ignore[misc]
-    if settings.receive is not None:
-        yield from _guarded(ENDPOINT, lambda: _endpoint(settings, at))
+    yield from _guarded(CLIENT, lambda: client_rows(settings, _until(at)))
+    yield from _guarded(ENDPOINT, lambda: endpoint_rows(settings, _until(at)))
     yield from _guarded("agreements", lambda: agreement_rows(settings, at))
     yield from _guarded("adapter", lambda: _opened(settings, at))
 
@@ -79,6 +79,10 @@ def _key(settings: Settings, name: str, at: datetime) -> Iterator[Row]:
         yield row(
             f"key {name}", "error", "the certificate is not for signatures (nonRepudiation)", "use the signing one"
         )
+
+
+def _until(at: datetime) -> Callable[[str, Certificate, str], Row]:
+    return lambda check, certificate, cure: _countdown(check, certificate, at, cure)
 
 
 def _countdown(check: str, certificate: Certificate, at: datetime, cure: str) -> Row:
@@ -119,36 +123,6 @@ def _clock(tenant: TenantSettings, at: datetime) -> Iterator[Row]:
         return
     status = "error" if apart_s > CLOCK_FAILS_S else "warning" if apart_s > CLOCK_WARNS_S else "ok"
     yield row(check, status, f"reachable; clocks {apart_s:.0f} s apart", None if status == "ok" else "run NTP here")
-
-
-def _endpoint(settings: Settings, at: datetime) -> Iterator[Row]:
-    """Who can reach the endpoint, until when its certificate is valid, and whether somebody listens (P19, P27)."""
-    receive = settings.receive
-    assert receive is not None
-    if receive.certificate is not None:
-        from cryptography.x509 import load_pem_x509_certificates
-
-        from adapter.web.line import Certificate as TlsFiles
-
-        TlsFiles(settings, receive)
-        first, *_ = load_pem_x509_certificates(settings.path(receive.certificate).read_bytes())
-        yield _countdown(ENDPOINT, first, at, "renew the certificate; it is read again while the service runs")
-    else:
-        text = "a proxy is declared to end TLS in front of it" if receive.behind_proxy else "on loopback only"
-        yield row(ENDPOINT, "ok", text)
-    if receive.port:
-        yield _listening(receive.host, receive.port)
-
-
-def _listening(host: str, port: int) -> Row:
-    import socket
-
-    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
-    try:
-        socket.create_connection((here, port), timeout=2.0).close()
-    except OSError:
-        return row(ENDPOINT, "warning", f"nobody listens on port {port}", "start the service: adapter run")
-    return row(ENDPOINT, "ok", f"somebody listens on port {port}")
 
 
 def _opened(settings: Settings, at: datetime) -> Iterator[Row]:

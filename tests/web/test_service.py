@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 
 from adapter.cli.doctor_checks import examine
 from adapter.config import load_settings
+from adapter.config_mail import EbmsHttpSettings
 from tests.cli.conftest import Cli, cli
 from tests.journeys.clinic import CLINIC, EbxmlRig, served
 from tests.journeys.rig import letter
@@ -125,6 +127,15 @@ def test_p27_doctor_counts_the_last_days_of_the_endpoints_certificate(
     settings = write_settings(rig, port=0, **TLS)
     found = endpoint(settings, datetime.now(UTC) + timedelta(days=100 - days_left))
     assert found == [(status, "expired" if days_left < 0 else "valid")]
+
+
+def test_p27_doctor_counts_the_last_days_of_the_certificate_that_partners_are_shown(rig: EbxmlRig) -> None:
+    write_pair(rig.folder, days=100)
+    settings = write_settings(rig, port=0)
+    http = replace(load_settings(settings), ebms_http=EbmsHttpSettings(**TLS))
+    for days_left, status in ((31, "ok"), (13, "warning"), (2, "error")):
+        rows = list(examine(http, datetime.now(UTC) + timedelta(days=100 - days_left)))
+        assert [row["status"] for row in rows if row["check"] == "ebXML client"] == [status]
 
 
 def test_doctor_tells_a_key_that_is_not_the_certificates(rig: EbxmlRig) -> None:
