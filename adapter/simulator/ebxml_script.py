@@ -33,6 +33,9 @@ EBXML_BEHAVIOURS: dict[str, str] = {
     "cms raw": "the document is encrypted as it is (default of NAV)",
     "cms mime": "the document is encrypted as a MIME part (default of the others)",
     "cms gzip": "the document is compressed, then encrypted as it is",
+    "bounce": "by mail: the receiving mail server takes the mail and sends it back as undeliverable",
+    "mail refused": "by mail: our mail server refuses the address for good (550)",
+    "mail later": "by mail: our mail server cannot take it now (451)",
     "duplicate": "each of the partner's own messages comes twice, with the same MessageId",
 }
 _SECONDS = ("ack late", "error late")

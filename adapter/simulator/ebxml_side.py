@@ -22,12 +22,12 @@ from adapter.simulator.ebxml_agreement import Party, agreement_id, write_agreeme
 from adapter.simulator.ebxml_http import Courier, EbxmlEndpoint, post_to
 from adapter.simulator.ebxml_ledger import EbxmlEntry, EbxmlLedger
 from adapter.simulator.ebxml_letters import write_message
-from adapter.simulator.ebxml_mail import SmtpServer
+from adapter.simulator.ebxml_mail import SmtpServer, write_bounce
 from adapter.simulator.ebxml_partner import EbxmlPartner, Surroundings
 from adapter.simulator.ebxml_script import read_ebxml_script
 from adapter.simulator.faults import Faults
 from adapter.simulator.keys import EnvelopeKeys, KeySet, certificate_entry
-from adapter.simulator.mailroom import ACCOUNT, OUR_PATH, Mailroom
+from adapter.simulator.mailroom import OUR_PATH, Mailroom
 from adapter.simulator.nav import Nav
 from adapter.simulator.partners import Partners
 from adapter.simulator.pop3_server import Pop3Server
@@ -65,14 +65,15 @@ class EbxmlSide:
             unit.her_id: self._cast(unit.her_id) for unit in world.units.values() if unit.road in EBXML_ROADS
         }
         self.mailroom = Mailroom(secrets.token_hex(16))
-        self.mailroom.open_box(ACCOUNT)
+        for spec in tenants:
+            self.mailroom.open_box(spec.name)
         self.mailroom.before = self.run_due
         self.courier = Courier(self.office.later)
         self.our_port = _free_port()
         self.deliver_to(f"http://127.0.0.1:{self.our_port}{OUR_PATH}")
         self._endpoint = EbxmlEndpoint(self.partners, faults, ids, self.run_due)
         self._listener = Listener(self._endpoint)
-        self.smtp = SmtpServer(self._knows, self._take_mail)
+        self.smtp = SmtpServer(self._refusal, self._take_mail)
         self.pop3 = Pop3Server(self.mailroom)
         self._stopping = threading.Event()
         world.endpoint_of, world.sealing_of = self._endpoint_of, self._sealing_of
@@ -248,19 +249,33 @@ class EbxmlSide:
             date=self.office.clock(),
             message_id=f"{new()}@edi.simulator.invalid",
         )
-        self.mailroom.deliver(ACCOUNT, pack_mail(envelope, attachments, head, **names).mail())
+        self._deliver(receiver, pack_mail(envelope, attachments, head, **names).mail())
 
-    def _knows(self, address: str) -> bool:
+    def _deliver(self, receiver: int, mail: bytes) -> None:
+        """Into the mailbox of the tenant that has the address."""
+        self.mailroom.deliver(self._ours[receiver].name, mail)
+
+    def _addressed(self, address: str) -> EbxmlPartner | None:
         found = _ADDRESS.fullmatch(address)
-        return found is not None and int(found[1]) in self.partners
+        return self.partners.get(int(found[1])) if found is not None else None
+
+    def _refusal(self, address: str) -> str | None:
+        partner = self._addressed(address)
+        if partner is None:
+            return "550 5.1.1 no such address here"
+        refusals = {"mail refused": "550 5.7.1 refused by the simulation", "mail later": "451 4.3.0 not now"}
+        return next((reply for name, reply in refusals.items() if name in partner.script.extras), None)
 
     def _take_mail(self, address: str, mail: bytes) -> None:
-        found = _ADDRESS.fullmatch(address)
-        assert found is not None
-        partner = self.partners[int(found[1])]
+        partner = self._addressed(address)
+        assert partner is not None
         opened = open_message(mail)
-        said = partner.take(opened)
         sender = opened.envelope.sender.her_id
+        if "bounce" in partner.script.extras and sender in self._ours:
+            report = write_bounce(mail, address, edi_address(sender), self.office.clock())
+            self.office.later(0, lambda: self._deliver(sender, report))
+            return
+        said = partner.take(opened)
         if said.signal and not said.fault and sender in self._ours:  # a Fault is not sent by mail
             self.office.later(0, lambda: self._carry(partner, said.signal, (), sender))
 

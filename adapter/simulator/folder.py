@@ -12,7 +12,7 @@ from pathlib import Path
 
 from adapter.security.demo_ca import write_pkcs12, write_roots
 from adapter.simulator.addressing import edi_address
-from adapter.simulator.mailroom import ACCOUNT, OUR_PATH
+from adapter.simulator.mailroom import OUR_PATH
 from adapter.simulator.simulation import Simulation
 from adapter.simulator.tenants import Tenant
 
@@ -70,6 +70,8 @@ def settings_text(simulation: Simulation) -> str:
     ]
     for tenant in simulation.tenants.values():
         parts.append(_tenant(simulation, tenant))
+        if simulation.has_ebxml:
+            parts.append(_mail(simulation, tenant))
         parts.append(_keys(tenant, simulation.has_ebxml))
     if simulation.has_ebxml:
         parts += _ebxml(simulation)
@@ -96,16 +98,23 @@ def _tenant(simulation: Simulation, tenant: Tenant) -> str:
 
 
 def _ebxml(simulation: Simulation) -> list[str]:
-    """Mail servers, and the endpoint that partners on HTTP post to. One mailbox serves all tenants."""
+    """Agreements, and the endpoint that partners on HTTP post to."""
+    return [
+        f'[agreements]\ndirectory = "{AGREEMENTS}"',
+        f'[receive]\nhost = "127.0.0.1"\nport = {simulation.ebxml.our_port}\npath = "{OUR_PATH}"',
+    ]
+
+
+def _mail(simulation: Simulation, tenant: Tenant) -> str:
+    """The tenant's own mailbox, named as the tenant is."""
     side = simulation.ebxml
     server = 'host = "127.0.0.1"\nsecurity = "none"\nport = '
-    address = edi_address(next(iter(simulation.tenants.values())).her_ids[0])
-    return [
-        f'[mail]\naddress = "{address}"\n[mail.smtp]\n{server}{side.smtp.port}\n[mail.pop3]\n{server}{side.pop3.port}\n'
-        f'user = "{ACCOUNT}"\npassword = {{ file = "keys/mail-password" }}',
-        f'[agreements]\ndirectory = "{AGREEMENTS}"',
-        f'[receive]\nhost = "127.0.0.1"\nport = {side.our_port}\npath = "{OUR_PATH}"',
-    ]
+    return (
+        f'[tenant.mail]\naddress = "{edi_address(tenant.her_ids[0])}"\n'
+        f"[tenant.mail.smtp]\n{server}{side.smtp.port}\n"
+        f"[tenant.mail.pop3]\n{server}{side.pop3.port}\nuser = {_text(tenant.name)}\n"
+        'password = { file = "keys/mail-password" }'
+    )
 
 
 def _keys(tenant: Tenant, ebxml: bool) -> str:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-ACCOUNT = "adapter"  # our mailbox: of all tenants
 OUR_PATH = "/ebxml"  # of our own endpoint, on HTTP
 
 

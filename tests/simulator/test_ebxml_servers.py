@@ -16,7 +16,7 @@ from adapter.simulator import EBXML_BEHAVIOURS, VirtualClock, start
 from adapter.simulator import world as place
 from adapter.simulator.ebxml_http import AGAIN_S, post_to
 from adapter.simulator.ebxml_script import read_ebxml_script
-from tests.simulator.ebxml_rig import EbxmlRig
+from tests.simulator.ebxml_rig import HOUR_S, EbxmlRig
 
 NEEDS_MORE = {"ack late": " 60", "error late": " 60 Unknown"}
 
@@ -44,7 +44,53 @@ def test_a_mail_that_is_no_ebxml_is_kept_in_the_ledger_and_not_answered(rig: Ebx
         client.sendmail("a@simulator.invalid", [address], "Subject: x\r\n\r\nnot ebXML")
     (entry,) = rig.side.entries()
     assert (entry.kind, entry.note) == (None, "unreadable")
-    assert rig.side.mailroom.held("adapter") == []
+    assert rig.side.mailroom.held("solvang") == []
+
+
+def test_a_bounced_mail_tells_a_person_and_the_row_waits_on(rig: EbxmlRig) -> None:
+    sent = rig.refer(place.MYRDAL_FRISKLIV, "bounce")
+    rig.rounds(2)
+    assert rig.side.entries() == []
+    assert rig.state(sent)[0] == "unknown"
+    assert rig.attention() == ["bounced"]
+
+
+def test_a_refused_address_refuses_the_message(rig: EbxmlRig) -> None:
+    sent = rig.refer(place.MYRDAL_FRISKLIV, "mail refused")
+    rig.rounds(1)
+    assert rig.state(sent)[0] == "refused"
+    assert rig.attention() != []
+
+
+def test_a_mail_server_that_cannot_now_is_asked_again(rig: EbxmlRig) -> None:
+    sent = rig.refer(place.MYRDAL_FRISKLIV, "mail later")
+    rig.rounds(1)
+    assert rig.state(sent)[0] == "queued"
+    rig.world.script(place.MYRDAL_FRISKLIV, "ack now")
+    rig.advance(3600)
+    rig.rounds(3)
+    assert rig.state(sent) == ("confirmed", "accepted")
+
+
+def test_each_tenant_has_a_mailbox_of_its_own(rig: EbxmlRig) -> None:
+    rig.side.ping(place.MYRDAL_FRISKLIV, place.KLINIKK_SERVICE)
+    assert [len(rig.side.mailroom.held(name)) for name in ("solvang", "fjellglott")] == [0, 1]
+    rig.rounds(1)
+    assert rig.seen(place.MYRDAL_FRISKLIV) == ["Pong"]
+
+
+def test_faults_of_the_plan_hit_the_partners_endpoint_too(rig: EbxmlRig) -> None:
+    rig.world.set_faults({"POST /ebxml/{herId}": [["503", 1], ["cut_after_commit", 2]]})
+    sent = rig.refer(place.TINDVIK_FRISKLIV, "ack now")
+    rig.rounds(1)
+    assert rig.state(sent)[0] == "queued"
+    rig.advance(3600)
+    rig.rounds(1, seconds=1)
+    assert rig.state(sent)[0] == "unknown"
+    rig.advance(12 * HOUR_S)
+    rig.rounds(2)
+    assert rig.state(sent) == ("confirmed", "accepted")
+    assert len({entry.digest for entry in rig.side.entries(place.TINDVIK_FRISKLIV, "in", "payload")}) == 1
 
 
 def test_a_post_that_is_no_ebxml_gets_a_soap_fault(rig: EbxmlRig) -> None:
