@@ -30,7 +30,7 @@ from adapter.security.keys import SigningKey
 from adapter.security.revocation import Standing
 from adapter.simulator import world as place
 from tests.ebxml.agreed import Cpa, Side
-from tests.journeys.clinic import CLINIC, SOFTWARE, Clinic, EbxmlRig, served
+from tests.journeys.clinic import CLINIC, SOFTWARE, Clinic, EbxmlRig, registered, served
 from tests.journeys.rig import letter, referral
 from tests.transport.loopback import Loopback, Reply
 
@@ -479,6 +479,18 @@ def test_a_partners_clock_that_is_far_from_ours_is_told_once(
     for _ in range(2):
         assert said(note(rig, clinic, now=rig.clock() + timedelta(**apart))) == ("Acknowledgment", None)
     assert [name for name, clear in rig.alarms if not clear] == [f"partner's clock {CLINIC}"] * alarmed
+
+
+def test_p17_a_partners_certificate_that_has_run_out_is_a_finding_and_an_alarm(rig: AgreedRig, clinic: Clinic) -> None:
+    past = Validity(begin=rig.clock() - timedelta(days=9), end=rig.clock() - timedelta(hours=1))
+    old = rig.world.keys.root.issue_company("Granli kommune", "312045303", validity=past)
+    good = {"signing": registered(clinic.signing), "encryption": registered(clinic.opening)}
+    rig.book(_certificates={**good, "signing": registered(old)})
+    assert said(note(rig, clinic, signer=old)) == ("Acknowledgment", None)
+    assert rig.alarms == [(f"partner's certificate {CLINIC}", False)]
+    rig.book(_certificates=good)
+    assert said(note(rig, clinic)) == ("Acknowledgment", None)
+    assert rig.alarms[1:] == [(f"partner's certificate {CLINIC}", True)]
 
 
 def test_a_party_that_the_agreement_does_not_name_is_told_so(rig: AgreedRig, clinic: Clinic) -> None:
