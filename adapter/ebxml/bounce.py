@@ -39,7 +39,7 @@ class Bounce:
 
     envelope_id: str | None = None
     message_id: str | None = None
-    action: str | None = None  # failed | delayed | delivered | relayed | expanded
+    action: str | None = None  # failed | delayed | delivered | relayed | expanded; replied: a machine's other words
     status: str | None = None
     ebxml_id: str | None = None
     mail_ids: tuple[str, ...] = ()
@@ -51,8 +51,8 @@ class Bounce:
 
     @property
     def harmless(self) -> bool:
-        """True for reports that tell of no failure: a delay, a delivery."""
-        return self.action in ("delayed", "delivered", "relayed", "expanded")
+        """True for reports that tell of no failure: a delay, a delivery, somebody's absence."""
+        return self.action in ("delayed", "delivered", "relayed", "expanded", "replied")
 
     def names(self) -> tuple[str, ...]:
         """Every Message-ID that it may be about, the likeliest first."""
@@ -91,8 +91,9 @@ def read_plain_bounce(package: Package, mail: bytes) -> Bounce | None:
     if package.envelope is not None or not written or head.content_type == "multipart/report":
         return None
     ids = [*read_reply(head), *(one for text in _texts(package, mail) for one in _ids_in(text))]
-    failed = head.get("X-Failed-Recipients") is not None
-    return Bounce(action="failed" if failed else None, mail_ids=tuple(dict.fromkeys(ids))[:_MOST_IDS])
+    by_server = _MACHINES.search(head.get("From") or "") is not None or head.get("Return-Path") == "<>"
+    action = "failed" if head.get("X-Failed-Recipients") is not None else None if by_server else "replied"
+    return Bounce(action=action, mail_ids=tuple(dict.fromkeys(ids))[:_MOST_IDS])
 
 
 def read_reply(head: Head) -> tuple[str, ...]:

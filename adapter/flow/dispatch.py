@@ -45,9 +45,13 @@ def dispatch(parts: Parts, *, limit: int | None = None) -> int:
 
 
 def claim_us(parts: Parts) -> int:
-    """How long a claim holds: longer than a call that is repeated once with a new token, which may take calls too."""
+    """How long a claim holds: longer than a call that is repeated once with a new token, which may take calls too.
+
+    A mail is begun anew once, when the connection at rest had ended.
+    """
     edi20 = parts.settings.edi20
-    return round(max(CLAIM_S, 5 * edi20.total_timeout_s if edi20 is not None else 0.0) * 1e6)
+    mails = [2 * road.settings.smtp.total_timeout_s for road in parts.mails]
+    return round(max(CLAIM_S, *mails, 5 * edi20.total_timeout_s if edi20 is not None else 0.0) * 1e6)
 
 
 def recover_claims(parts: Parts) -> None:
