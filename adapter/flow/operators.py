@@ -120,9 +120,9 @@ def requeue(parts: Parts, any_id: str, *, reason: str) -> list[str]:
 
 def _renewed(row: Row, now: int) -> dict[str, Any]:
     """An ebXML row's plan of resends begins anew; past the envelope's TimeToLive a new envelope is made instead."""
-    if row["road"] not in EBXML_ROADS or row["remote_id"] is None:
+    if row["road"] not in EBXML_ROADS:
         return {}
-    plan = plan_of(row).renewed(now)
+    plan = plan_of(row).renewed(now) if row["remote_id"] is not None else None
     if plan is None:
         return {"resends": 0, "remote_id": None}
     return {"resends": 0, "overrides": {**(row["overrides"] or {}), "resend": plan.as_json()}}

@@ -395,6 +395,22 @@ def test_what_was_given_up_and_is_requeued_gets_its_plan_anew_with_the_same_enve
     assert len({got.octets for got in clinic.got}) == 1
 
 
+def test_what_was_refused_at_a_resend_and_is_requeued_a_week_later_is_sent_as_a_new_message(
+    rig: AgreedRig, clinic: Clinic
+) -> None:
+    clinic.script = ["silent", "error"]
+    sent = rig.send(referral(CLINIC))
+    rig.rounds(1)
+    rig.advance(hours=12)
+    rig.rounds(1)
+    assert rig.state(sent) == [("refused", "awaited")]
+    rig.advance(days=7)
+    rig.adapter.requeue(sent, "the certificate is in order now")
+    rig.rounds(1)
+    assert rig.state(sent)[0][0] == "confirmed"
+    assert len({got.words.message_id for got in clinic.got}) == 2
+
+
 def test_past_its_time_to_live_a_requeued_message_gets_a_new_envelope(rig: AgreedRig, clinic: Clinic) -> None:
     rig.book(agreement={"time_to_live_h": 2.0})
     clinic.script = ["silent"]
