@@ -64,6 +64,7 @@ def read_ebxml_script(behaviours: Iterable[str]) -> EbxmlScript:
     """A script from its names; raises SettingsError for one that is neither in EBXML_BEHAVIOURS nor in BEHAVIOURS."""
     script, others = EbxmlScript(), []
     for behaviour in behaviours:
+        behaviour = "reject" if behaviour == "transport reject" else behaviour  # as it is called on EDI 2.0
         known = (name for name in EBXML_BEHAVIOURS if behaviour == name or behaviour.startswith(name + " "))
         name = max(known, key=len, default=None)
         if name is None:

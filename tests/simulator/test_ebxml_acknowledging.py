@@ -79,9 +79,12 @@ def test_p19_an_acknowledgment_without_proof_changes_nothing(rig: EbxmlRig, clin
     assert "unproved signal" in rig.kinds(sent)
 
 
+@pytest.mark.parametrize("behaviour", ["reject SecurityFailure", "transport reject"])
 @pytest.mark.parametrize("clinic", BOTH)
-def test_an_error_in_place_of_the_acknowledgment_refuses_the_message(rig: EbxmlRig, clinic: int) -> None:
-    sent = rig.refer(clinic, "reject SecurityFailure")
+def test_an_error_in_place_of_the_acknowledgment_refuses_the_message(
+    rig: EbxmlRig, clinic: int, behaviour: str
+) -> None:
+    sent = rig.refer(clinic, behaviour)
     rig.rounds(2)
     assert rig.state(sent)[0] == "refused"
     assert "transport rejected" in rig.attention()
