@@ -113,7 +113,10 @@ def _texts(package: Package, mail: bytes) -> Iterator[bytes]:
 
 
 def _only_part(mail: bytes) -> Part:
-    head, body = find_head(mail, 0, len(mail), DEFAULT_LIMITS)
+    try:
+        head, body = find_head(mail, 0, len(mail), DEFAULT_LIMITS)
+    except UnreadableError:  # it was read from behind a first line that is no header
+        return Part(Head(), memoryview(b""))
     return Part(head, memoryview(mail)[body:])
 
 

@@ -145,8 +145,9 @@ def test_a_returned_envelope_is_read_by_its_own_id() -> None:
         b"<eb:MessageHeader><eb:MessageData><eb:MessageId>m-1</eb:MessageId></eb:MessageData></eb:MessageHeader>"
         b"</s:Header><s:Body/></s:Envelope>"
     )
-    whole = REPORT.replace(b"\r\ntext\r\n", b"Content-Type: text/xml\r\n\r\n" + envelope + b"\r\n")
-    found = read_bounce(unpack(whole.replace(b"@edi.nhn.no>\r\n\r\n", b"@edi.nhn.no>\r\n")))
+    head = b"Message-ID: <17@edi.nhn.no>\r\n"
+    whole = REPORT.replace(head + b"\r\ntext", head + b"Content-Type: text/xml\r\n\r\n" + envelope)
+    found = read_bounce(unpack(whole))
     assert found is not None
     assert found.ebxml_id == "m-1"
     broken = read_bounce(

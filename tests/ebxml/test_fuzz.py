@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapter.ebxml.agreement_report import agreement_json, check_agreement
-from adapter.ebxml.bounce import read_bounce
+from adapter.ebxml.bounce import read_bounce, read_plain_bounce
 from adapter.ebxml.build import build
 from adapter.ebxml.cpa import check_against, read_agreement
 from adapter.ebxml.head import Head, MimeLimits
@@ -65,6 +65,7 @@ def looked_at(data: bytes) -> None:
         open_json("f", opened, judged, outcome)
         if opened.package is not None:
             read_bounce(opened.package, SMALL)
+            read_plain_bounce(opened.package, data)
         assert opened.root is not None or judged.hits or opened.package is not None
 
 
@@ -72,6 +73,12 @@ def looked_at(data: bytes) -> None:
 @given(NOISE)
 def test_noise_of_mime_pieces_is_opened_or_refused(data: bytes) -> None:
     looked_at(data)
+
+
+@BOUNDED
+@given(NOISE)
+def test_noise_that_a_mail_server_sends_back_is_borne(data: bytes) -> None:
+    looked_at(b"From: MAILER-DAEMON@a.b\r\n" + data)
 
 
 @BOUNDED
