@@ -13,6 +13,7 @@ from typing import Any
 
 from cryptography import x509
 
+from adapter.config_mail import MAIL_DOMAINS
 from adapter.ebxml.agreement import Route
 from adapter.ebxml.words import cpa_id_without_agreement
 from adapter.errors import NotFoundError, RefusedError, SettingsError
@@ -74,7 +75,7 @@ def find_way(
         cpa_id=str(cpa_id) if cpa_id else cpa_id_without_agreement(sender, partner.her_id),
         process=_agreed_names(process, route, own) if written is None else process,
         service_type=str((written or {}).get("service_type") or own.overrides.get("serviceType") or _type(route)),
-        address=_address(partner, own, route, road),
+        address=_address(parts, partner, own, route, road),
         encryption=_encryption(parts, partner, route),
         terms=choose(_own_terms(own), _agreed_terms(route), BY_SERVICE.get(process.service)),
         acknowledge=not _is_synchronous(route, road),
@@ -112,7 +113,7 @@ def find_address(
     held = _known(parts, cpa_id, tenant) if parts.agreements is not None else None
     asked = _Asked(sender=sender, partner=partner.her_id, process=process, by_mail=road == EBXML_MAIL)
     route = (_route(held, asked) or _signal_way(held, asked)) if held is not None else None
-    return _address(partner, agreement_of(partner), route, road)
+    return _address(parts, partner, agreement_of(partner), route, road)
 
 
 def _refuse_road(parts: Parts, road: str, tenant: str) -> None:
@@ -257,7 +258,7 @@ def _type(route: Route | None) -> str:
     return next((role.service_type for role in roles if role.service_type), "string")
 
 
-def _address(partner: RegisterEntry, own: Agreement, route: Route | None, road: str) -> str:
+def _address(parts: Parts, partner: RegisterEntry, own: Agreement, route: Route | None, road: str) -> str:
     channel = route.receiver_channel if route is not None else None
     where = f"HER-id {partner.her_id}"
     if road == EBXML_MAIL:
@@ -266,6 +267,11 @@ def _address(partner: RegisterEntry, own: Agreement, route: Route | None, road: 
         if address is None:
             cure = "fetch the address book anew, or have the partner register its EDI address"
             raise SettingsError("nobody knows the partner's EDI address", code="EBXML.ADDRESS", where=where, cure=cure)
+        belongs = MAIL_DOMAINS.get(address.rpartition("@")[2].lower(), parts.settings.environment)
+        if belongs != parts.settings.environment:
+            cure = "get the agreement, or the address book, of this environment"
+            text = "the partner's EDI address belongs to another environment"
+            raise SettingsError(text, code="SETTINGS.MIX", where=where, cure=cure)
         return address
     agreed = channel.endpoint() if channel is not None and channel.by_http else None
     url = own.endpoint or (agreed.uri if agreed is not None else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from adapter.errors import RefusedError
+from adapter.errors import RefusedError, SettingsError
 from adapter.flow.agreements import Agreements
 from adapter.security.keys import SigningKey
 from adapter.simulator import world as place
@@ -29,13 +30,13 @@ def rig(make_mail: Make) -> MailRig:
     return make_mail()
 
 
-def agree(rig: MailRig, **changes: Any) -> None:
+def agree(rig: MailRig, address: str = AGREED, **changes: Any) -> None:
     folder: Path = rig.folder / "cpa"
     folder.mkdir()
     keys: dict[str, Any] = {"signing": der(rig.ours), "encryption": der(rig.opening)}
     us = Side(her_id=place.SOLVANG_GP, role=f"{TYPE}sender", sends=[TYPE], **keys)
     keys = {"signing": der(rig.clinic.signing), "encryption": der(rig.clinic.opening)}
-    them = Side(her_id=CLINIC, role=f"{TYPE}receiver", receives=[TYPE], mail=f"mailto://{AGREED}", **keys)
+    them = Side(her_id=CLINIC, role=f"{TYPE}receiver", receives=[TYPE], mail=f"mailto://{address}", **keys)
     start = rig.clock() - timedelta(days=1)
     made = Cpa(one=us, other=them, service=f"S-{TYPE}", cpa_id="nav:test:1", start=start, **changes)
     (folder / "a.xml").write_bytes(made.text())
@@ -62,6 +63,25 @@ def test_a_mail_goes_to_the_agreements_address_and_the_registers_is_for_those_wi
     rig.dispatch()
     assert [mail.receiver for mail in rig.sink.taken] == [edi_address(CLINIC), AGREED]
     assert [got.words.cpa_id for got in rig.clinic.got] == [f"{CLINIC}_{place.SOLVANG_GP}", "nav:test:1"]
+
+
+def test_without_an_edi_address_a_mail_receiver_is_refused_at_submit(rig: MailRig) -> None:
+    file = rig.folder / "addressbook.json"
+    book = json.loads(file.read_text())
+    for party in book["parties"]:
+        party.pop("ediAddress", None)
+    file.write_text(json.dumps(book))
+    with pytest.raises(SettingsError) as caught:
+        rig.send(referral(CLINIC))
+    assert (caught.value.code, caught.value.where) == ("EBXML.ADDRESS", f"HER-id {CLINIC}")
+    assert caught.value.cure
+
+
+def test_p22_an_agreed_address_of_the_other_environment_is_refused(rig: MailRig) -> None:
+    agree(rig, address="clinic@edi.nhn.no")
+    with pytest.raises(SettingsError) as caught:
+        rig.send(referral(CLINIC))
+    assert caught.value.code == "SETTINGS.MIX"
 
 
 def test_by_mail_the_agreed_plan_of_four_resends_begins_with_a_whole_interval(rig: MailRig) -> None:
