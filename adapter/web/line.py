@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from socket import AI_PASSIVE, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, getaddrinfo, socket
+from socket import AF_INET, AI_PASSIVE, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, getaddrinfo, socket
 from threading import Event, Lock
 from typing import Any, cast
 
@@ -83,7 +83,8 @@ def listen(receive: ReceiveSettings) -> Listening:
     check_receive(receive)
     try:
         found = getaddrinfo(receive.host, receive.port, type=SOCK_STREAM, flags=AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
+        # Of a name with addresses of both kinds, as localhost, the one that proxies and people try first.
+        family, kind, protocol, _, address = min(found, key=lambda one: one[0] != AF_INET)
         listening = Listening(family, kind, protocol)
     except OSError as error:
         raise _not_bound(error) from None

@@ -107,6 +107,12 @@ def test_loopback_of_ipv6_is_served_too(open_site: OpenSite) -> None:
         assert line.recv(12) == b"HTTP/1.1 200"
 
 
+def test_localhost_is_the_address_that_everybody_means_by_it() -> None:
+    listening = listen(ReceiveSettings(host="localhost", port=0))
+    assert listening.getsockname()[0] == "127.0.0.1"
+    listening.close()
+
+
 def test_without_the_section_there_is_no_endpoint(site: Site) -> None:
     plain = site.rig.adapter.parts.settings
     object.__setattr__(plain, "receive", None)
