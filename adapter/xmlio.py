@@ -39,6 +39,7 @@ DEFAULT_LIMITS = Limits()
 BASE64_CONTAINER = "{http://www.kith.no/xmlstds/base64container}Base64Container"
 _local = threading.local()
 _DECLARED = re.compile(rb"\sencoding\s*=\s*[\"']([^\"']*)[\"']")
+_DECLARES = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml[ \t\r\n]")
 _DECLARATION_BYTES = 1000  # a longer XML declaration hides something
 _ENCODING_FAULTS = frozenset(
     {
@@ -50,6 +51,7 @@ _ENCODING_FAULTS = frozenset(
 _ENCODINGS = {b"utf-8", b"utf8", b"iso-8859-1", b"iso8859-1", b"latin1", b"us-ascii", b"windows-1252"}
 # A start tag with very many attributes: reading them back is quadratic in lxml.
 _MANY_ATTRIBUTES = re.compile(rb"<[^<>!?/\s][^<>\s]*(?:\s+[^\s=<>\"'/]+\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')){65}")
+_MOST_ATTRIBUTES = 64
 _LONG_TAG_BYTES = 325  # 65 attributes take at least as many
 _WINDOW = 65_536
 
@@ -93,7 +95,7 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Element:
         raise UnreadableError(text, line=error.lineno, cure="send well-formed XML") from None
     except (ValueError, LookupError):
         raise UnreadableError("the document cannot be decoded", cure="declare the encoding that is used") from None
-    _guard_tree(root, limits, len(data))
+    _guard_tree(root, limits, data)
     if len(data) > _WINDOW or data.count(b"xmlns") > limits.namespaces_in_scope:
         _guard_namespaces(root, limits)
     return root
@@ -139,7 +141,8 @@ def _is_sparse(data: bytes) -> bool:
 def _survey(data: bytes, most: int) -> tuple[bool, int, list[int]]:
     """Whether a DOCTYPE or entity is declared, how many tags there are (0: surely few), where the long ones begin."""
     declares = b"!" in data and (b"<!DOCTYPE" in data or b"<!ENTITY" in data)
-    return declares, data.count(b"<") if len(data) > most else 0, _find_long_tags(data)
+    long_tags = _find_long_tags(data) if data.count(b"=") > _MOST_ATTRIBUTES else []
+    return declares, data.count(b"<") if len(data) > most else 0, long_tags
 
 
 def _find_long_tags(data: bytes) -> list[int]:
@@ -182,11 +185,14 @@ _USUAL_DEPTH = 20
 _COUNT = etree.XPath("count(//*)")
 
 
-def _guard_tree(root: Element, limits: Limits, size_bytes: int) -> None:
-    docinfo = root.getroottree().docinfo
+def _guard_tree(root: Element, limits: Limits, data: bytes) -> None:
+    docinfo, size_bytes = root.getroottree().docinfo, len(data)
     if docinfo.internalDTD is not None or docinfo.externalDTD is not None:
         raise UnreadableError("a document type declaration is not accepted", code="T01.DOCTYPE")
-    instruction = None if limits.instructions else _first_instruction(root)
+    # Each stands in the bytes as "<?" (all encodings that are taken have ASCII in them), as the declaration does.
+    declared = _DECLARES.match(data) is not None
+    may_have = not limits.instructions and data.count(b"<?") > declared
+    instruction = _first_instruction(root) if may_have else None
     if instruction is not None:
         line: Any = instruction.sourceline
         raise UnreadableError("a processing instruction is not accepted", line=line, code="T01.PI")

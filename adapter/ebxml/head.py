@@ -33,6 +33,10 @@ DEFAULT_LIMITS = MimeLimits()
 _BLANK = re.compile(rb"\r?\n\r?\n|\r?\n(?=--[^\r\n:]*\r?\n)")
 _PARAMETER = re.compile(r"([A-Za-z0-9!#$&.+^_-]{1,60})\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"][^\s;]*))")
 _FIELD = re.compile(rb"([!-9;<>-~]{1,200})[ \t]*:")  # no "=": that is a parameter on a line of its own
+_NAME = re.compile(r"[!-9;<>-~]{1,200}")
+_USUAL = frozenset(
+    ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "SOAPAction", "Received", "Return-Path")
+) | frozenset(("Content-Type", "Content-ID", "Content-Transfer-Encoding", "Content-Id", "X-Mailer", "Delivered-To"))
 _CONTINUED = re.compile(rb"[A-Za-z0-9!#$&.+^_-]{1,60}\s*=")
 _TYPE = re.compile(r"[A-Za-z0-9!#$&.+^_-]{1,80}/[A-Za-z0-9!#$&.+^_-]{1,80}")
 _ESCAPED = re.compile(r"\\(.)")
@@ -131,23 +135,31 @@ def _read(block: bytes, limits: MimeLimits) -> Head:
     lines = block.split(b"\n")
     if len(lines) > limits.head_lines:
         raise UnreadableError(f"a head has more than {limits.head_lines} lines", code="MIME.HEADERS")
-    if any(len(line) > limits.line_bytes for line in lines):
+    if len(max(lines, key=len)) > limits.line_bytes:
         raise UnreadableError(f"a header line is longer than {limits.line_bytes} bytes", code="MIME.LINE")
-    joined = _joined(lines)
-    return _plain(joined) if block.isascii() and b"\r" not in block else _unusual(joined)
+    return _plain(block.decode("ascii")) if block.isascii() and b"\r" not in block else _unusual(_joined(lines))
 
 
-def _plain(lines: list[bytes]) -> Head:
+def _plain(block: str) -> Head:
     """ASCII in whole lines, as nearly all heads are: what the package makes of it, at a twentieth of the price."""
     fields: list[tuple[str, str]] = []
-    for line in lines:
-        if line[0] in b" \t":
-            name, value = fields[-1]
-            fields[-1] = name, f"{value} {line.decode('ascii').strip()}".rstrip()
-        else:
-            name, _, value = line.decode("ascii").partition(":")
+    for line in block.split("\n"):
+        name, colon, value = line.partition(":")
+        if name in _USUAL and colon:
             fields.append((name, value.strip()))
-    return Head(tuple((name, value.strip()) for name, value in fields))
+        elif line[:1] in (" ", "\t"):
+            _continue(fields, line)
+        elif colon and _NAME.fullmatch(name.rstrip(" \t")):
+            fields.append((name.rstrip(" \t"), value.strip()))
+        elif _CONTINUED.match(line.encode()):
+            _continue(fields, line)
+    return Head(tuple(fields))
+
+
+def _continue(fields: list[tuple[str, str]], line: str) -> None:
+    if fields:
+        name, value = fields[-1]
+        fields[-1] = name, f"{value} {line.strip()}".strip()
 
 
 def _unusual(lines: list[bytes]) -> Head:
