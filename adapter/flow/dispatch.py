@@ -47,10 +47,10 @@ def dispatch(parts: Parts, *, limit: int | None = None) -> int:
 def claim_us(parts: Parts) -> int:
     """How long a claim holds: longer than a call that is repeated once with a new token, which may take calls too.
 
-    A mail is begun anew once, when the connection at rest had ended.
+    A mail is begun anew at once when the connection at rest had ended, so it is one call and a little.
     """
     edi20 = parts.settings.edi20
-    mails = [2 * road.settings.smtp.total_timeout_s for road in parts.mails]
+    mails = [1.1 * road.settings.smtp.total_timeout_s for road in parts.mails]
     return round(max(CLAIM_S, *mails, 5 * edi20.total_timeout_s if edi20 is not None else 0.0) * 1e6)
 
 
