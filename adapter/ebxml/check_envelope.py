@@ -44,6 +44,7 @@ _DECLARATION = re.compile(rb"^(?:\xef\xbb\xbf)?<\?xml\s[^>]{0,200}?version\s*=\s
 _ENCODING = re.compile(rb"encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
 _TWO_NUMBERS = re.compile(r"([0-9]{1,10})_([0-9]{1,10})(?:_[0-9A-Za-z-]{1,40})?")
 _NINE = re.compile(r"[0-9]{9}")
+_LONGEST_ID = 1_000  # characters; RFC 2822 allows no line that long
 _HEADER = "/Envelope/Header/MessageHeader"
 # absent, no PartyId, empty, no HER-id, several HER-ids, not digits
 _FROM_RULES, _TO_RULES = ("10", "58", "25", "60", "14", "31"), ("9", "59", "55", "61", "13", "56")
@@ -181,6 +182,8 @@ def _message_data(data: Element | None, envelope: Envelope) -> Iterator[Hit]:
     written = words.get(eb("MessageId"))
     if envelope.message_id is None:
         yield Hit("76", f"{about}/MessageId")
+    elif len(envelope.message_id) > _LONGEST_ID:
+        yield Hit("102", f"{about}/MessageId", act=Act.ERROR, code=ErrorCode.VALUE_NOT_RECOGNIZED)
     elif written is not None and not is_message_id(written.text):  # blanks around it count (V 5.8.2)
         yield Hit("102", f"{about}/MessageId")
     time = text_of(words.get(eb("Timestamp")))

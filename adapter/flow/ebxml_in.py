@@ -175,24 +175,36 @@ def _repeated(parts: Parts, arrived: Arrived, words: Envelope) -> EnvelopeAnswer
         return None
     row = _find(parts, message_id, party)
     if row is not None:
-        same = row["input_digest"] == _digest(arrived) and sent_by(row) == sender
-        return _again(parts, arrived, words, row["message_id"], same=same)
+        if row["input_digest"] != _digest(arrived) or sent_by(row) != sender:
+            return _conflict(parts, arrived, words, row["message_id"])
+        signal = _said(parts, row["message_id"])
+        if signal is None:  # retention has taken it (P28): a new receipt is as good (HIS 1037 6.2.1)
+            signal = _acknowledge(parts, arrived, words) if words.ack_request is not None else b""
+        return _again(parts, arrived, row["message_id"], signal)
     with parts.store.reading() as db:
         refused = signals.find_refused(db, sender=sender, party=party, remote_id=message_id)
     if refused is None or refused["id"] == arrived.message_id:
         return None
-    return _again(parts, arrived, words, refused["id"], same=refused["input_digest"] == _digest(arrived))
+    if refused["input_digest"] != _digest(arrived):
+        return _conflict(parts, arrived, words, refused["id"])
+    signal = _said(parts, refused["id"])
+    return None if signal is None else _again(parts, arrived, refused["id"], signal)
 
 
-def _again(parts: Parts, arrived: Arrived, words: Envelope, earlier: str, *, same: bool) -> EnvelopeAnswer:
-    """The stored signal for a duplicate, an error as well as a receipt; an error for another message under the same id
-    (HITS 1172 5.8.2, P3)."""
-    if same:
-        with parts.store.reading() as db:
-            signal = journal.read_payload(db, earlier, "signal")
-        kind = _kind_of(signal)
-        tell_answer(parts, arrived, "envelope repeated", kind, [], of=earlier)
-        return respond(parts, kind, signal, earlier)
+def _said(parts: Parts, message_id: str) -> bytes | None:
+    with parts.store.reading() as db:
+        return envelopes.find_signal(db, message_id)
+
+
+def _again(parts: Parts, arrived: Arrived, earlier: str, signal: bytes) -> EnvelopeAnswer:
+    """The stored signal for a duplicate, an error as well as a receipt (HITS 1172 5.8.2, HITS 1171 9.6)."""
+    kind = _kind_of(signal)
+    tell_answer(parts, arrived, "envelope repeated", kind, [], of=earlier)
+    return respond(parts, kind, signal, earlier)
+
+
+def _conflict(parts: Parts, arrived: Arrived, words: Envelope, earlier: str) -> EnvelopeAnswer:
+    """An error for another message under an id that was used (HITS 1172 5.8.2, P3)."""
     tell_answer(parts, arrived, "envelope conflict", AnswerKind.MESSAGE_ERROR, [], of=earlier)
     raise_alarm(parts, f"conflict:{arrived.message_id}", "an ebXML MessageId came again with other content (P3)")
     answer = Answer(kind=AnswerKind.MESSAGE_ERROR, errors=(fault_error("conflict"),))

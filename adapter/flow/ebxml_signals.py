@@ -142,6 +142,8 @@ def _answer(parts: Parts, arrived: Arrived) -> EnvelopeAnswer:
         reason = "not for us"
     elif not words.message_id:
         reason = "no MessageId"
+    elif words.kind is Kind.STATUS_REQUEST and not words.asked_message_id:
+        reason = "names no message"
     if words is None or reason is not None:
         tell(parts, arrived, "question not answered", {"kind": str(asked.kind), "reason": reason})
         return EnvelopeAnswer(status=204, message_id=arrived.message_id)

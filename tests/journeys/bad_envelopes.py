@@ -138,6 +138,7 @@ WRITTEN = [
     written("no Action", f"Inconsistent Error 48 {HEADER}/Action", "HITS 1172 48", ("<eb:Action>.*</eb:Action>", "")),
     written("no MessageId", FAULT, "HITS 1172 76: nothing to refer to", ("<eb:MessageId>.*</eb:MessageId>", "")),
     written("a MessageId of another form", ACK, "HITS 1172 102: tolerated", ("<eb:MessageId>[^<]*", "<eb:MessageId>message-17")),
+    written("a MessageId of two thousand letters", f"ValueNotRecognized Error 102 {HEADER}/MessageData/MessageId", "HITS 1172 102; house practice: bounded", ("<eb:MessageId>[^<]*", "<eb:MessageId>" + "a" * 2_000)),
     written("no Timestamp", f"Inconsistent Error 77 {HEADER}/MessageData/Timestamp", "HITS 1172 77", ("<eb:Timestamp>.*</eb:Timestamp>", "")),
     written("a Timestamp that is no time", f"Inconsistent Error 77 {HEADER}/MessageData/Timestamp", "HITS 1172 77", ("<eb:Timestamp>[^<]*", "<eb:Timestamp>yesterday")),
     written("no CPAId", f"Inconsistent Error 11 {HEADER}/CPAId", "HITS 1172 11", ("<eb:CPAId>.*</eb:CPAId>", "")),

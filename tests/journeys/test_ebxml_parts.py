@@ -153,6 +153,17 @@ def test_an_error_is_given_again_to_the_same_envelope_and_never_to_another(rig: 
     assert rig.steps() == []
 
 
+def test_p28_a_duplicate_gets_its_answer_when_the_stored_one_is_deleted(rig: EbxmlRig, clinic: Clinic) -> None:
+    sound = clinic.note(note(rig, 1))
+    wrong = clinic.note(note(rig, 2), certificate=clinic.opening.certificate)
+    for made in (sound, wrong):
+        clinic.post(*made)
+    with rig.adapter.parts.store.transaction() as db:
+        db.exec_driver_sql("UPDATE payload SET content = NULL")  # as retention does
+    assert [clinic.post(*made).kind for made in (sound, wrong)] == ["Acknowledgment", "MessageError"]
+    assert rig.steps() == ["received"]
+
+
 def test_p03_a_forged_envelope_does_not_decide_what_the_true_one_gets(rig: EbxmlRig, clinic: Clinic) -> None:
     envelope, attached = clinic.note(note(rig, 1))
     forged = envelope.replace(b"<ds:SignatureValue>", b"<ds:SignatureValue>AAAA")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapter.ebxml.build import build
 from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import open_http
 from adapter.ebxml.read import read
 from adapter.ebxml.words import Envelope
 from adapter.errors import NotFoundError, SettingsError
-from adapter.security.envelope_signature import verify_envelope
+from adapter.security.envelope_signature import sign_envelope, verify_envelope
 from adapter.simulator import world as place
-from adapter.xmlio import parse
+from adapter.xmlio import parse, serialise
 from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, served
 from tests.journeys.rig import letter, referral
 
@@ -103,6 +105,14 @@ def test_the_status_of_what_an_error_has_answered_is_received(rig: EbxmlRig, cli
 def test_a_message_that_never_came_is_not_recognized(rig: EbxmlRig, clinic: Clinic) -> None:
     words = clinic.question(Kind.STATUS_REQUEST, clinic.new_id())
     assert said(rig, ask(clinic, words)).message_status == "NotRecognized"
+
+
+def test_a_status_request_that_names_no_message_gets_no_answer(rig: EbxmlRig, clinic: Clinic) -> None:
+    made = serialise(build(clinic.question(Kind.STATUS_REQUEST, clinic.new_id())))
+    without = re.sub(rb"<eb:RefToMessageId>[^<]*</eb:RefToMessageId>", b"", made)
+    reply = clinic.post(sign_envelope(parse(without), clinic.signing, {}))
+    assert (reply.status, reply.body) == (204, b"")
+    assert events(rig, reply.message_id)[-1][1]["reason"] == "names no message"
 
 
 def test_another_party_than_the_sender_is_not_told_what_became_of_a_message(rig: EbxmlRig, clinic: Clinic) -> None:
