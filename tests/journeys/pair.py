@@ -169,11 +169,13 @@ class Side:
         return str(self.adapter.show(message_id)["message"]["msg_id"])
 
     def consume(self, decision: Any = "accept", codes: Sequence[str] = ()) -> int:
-        """The EHR takes what there is and says what it makes of it."""
+        """The EHR takes what there is, keeps what it does not have, and says what it makes of it."""
         found = self.adapter.take("ehr", limit=25)
+        have = set(self.handed_over())
         for message in found:
+            if message.msg_id not in have:
+                self.taken.append(message)
             self.adapter.confirm(message.token, decision, codes)
-        self.taken += found
         return len(found)
 
     def handed_over(self) -> list[str | None]:
@@ -196,9 +198,16 @@ class Side:
 
     def dies_after(self, kind: str) -> None:
         """Its process ends right after the commit that holds an event of this kind."""
+        self._dies(lambda commits: self.events()[kind] > 0)
 
-        def look(_: int) -> None:
-            if self.events()[kind]:
+    def dies_at(self, number: int) -> None:
+        """Its process ends right after so many commits from now."""
+        end = self.adapter.parts.store.commits + number
+        self._dies(lambda commits: commits >= end)
+
+    def _dies(self, is_over: Callable[[int], bool]) -> None:
+        def look(commits: int) -> None:
+            if is_over(commits):
                 raise Death
 
         self.adapter.parts.store.after_commit = look
