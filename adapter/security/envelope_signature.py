@@ -43,7 +43,7 @@ from adapter.security.envelope_profile import (
     read_envelope_plan,
 )
 from adapter.security.keys import Signer
-from adapter.security.profile import DS, ENVELOPED, INCLUSIVE, RSA_SHA256, SHA1_NAMES, SHA256, Form, read_certificates
+from adapter.security.profile import DS, ENVELOPED, INCLUSIVE, RSA_SHA256, SHA1_NAMES, SHA256, read_certificates
 
 Element = etree._Element
 Octets = bytes | memoryview
@@ -68,7 +68,7 @@ _PART = '<ds:Reference URI="cid:%s">'
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedEnvelope:
-    """A sound signature. ``root`` is the signed envelope, parsed from the ``octets`` that were digested.
+    """A sound signature. ``root`` is the signed envelope: the tree of the ``octets`` that were digested.
 
     ``covered`` are the reference URIs that hold: "" for the envelope, then ``cid:…``. ``left_out`` are the local names
     of blocks for the next hop that nobody has signed, ``missing`` the references of a signal to parts that it has not.
@@ -81,10 +81,11 @@ class VerifiedEnvelope:
     algorithms: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    tree: Element | None = field(default=None, repr=False)  # what was canonicalised to the octets, namespaces and all
 
     @cached_property
     def root(self) -> Element:
-        return xmlio.parse(self.octets)
+        return xmlio.parse(self.octets) if self.tree is None else self.tree
 
     @property
     def sha1(self) -> bool:
@@ -115,7 +116,7 @@ def sign_envelope(root: Element, signer: Signer, parts: Mapping[str, Octets]) ->
     leaving = _for_next_hop(root)
     if not all(_may_be_left_out(element, header) for element in leaving):
         raise InputError("only SyncReply and foreign blocks may be for the next hop", code="SIGN.NEXT_HOP")
-    octets = _canonical_without(root, leaving, Form(exclusive=False)) if leaving else skeleton
+    octets = xmlio.canonical(_copy_without(root, leaving)) if leaving else skeleton
     inside = _signed_info(header, hashlib.sha256(octets).digest(), parts)
     signature = xmldsig.write_signature(header, inside, signer)
     at = skeleton.index(end)
@@ -167,7 +168,7 @@ def verify_envelope(
     for reference, octets in found:
         if hashlib.new(reference.algorithm, octets).digest() != reference.digest:
             raise broken("a part is not what was signed", uncovered=(reference.uri,), algorithms=plan.algorithms)
-    octets, left_out = _check_root(root, plan.root)
+    octets, left_out, tree = _check_root(root, plan.root)
     return VerifiedEnvelope(
         octets=octets,
         certificate=certificate,
@@ -175,6 +176,7 @@ def verify_envelope(
         algorithms=plan.algorithms,
         left_out=left_out,
         missing=missing,
+        tree=tree,
     )
 
 
@@ -212,7 +214,7 @@ def _check_value(plan: EnvelopePlan, pinned: x509.Certificate | None) -> x509.Ce
         raise broken("X509Data must hold the signer's certificate alone", "65")
     with failing("46"):
         (certificate,) = read_certificates(plan.key_info)
-    if pinned is not None and certificate != pinned:
+    if pinned is not None and certificate is not pinned and certificate != pinned:
         raise broken("another certificate than the agreed one has signed", "44", algorithms=plan.algorithms)
     if not xmldsig.has_signed(certificate, plan.value, plan.octets, plan.method):
         text = "the signature value does not belong to SignedInfo and the certificate"
@@ -240,8 +242,11 @@ def _match_parts(
     return list(found.values()), tuple(missing)
 
 
-def _check_root(root: Element, reference: RootReference) -> tuple[bytes, tuple[str, ...]]:
-    """The canonical octets that the digest is about, by the declared transforms."""
+def _check_root(root: Element, reference: RootReference) -> tuple[bytes, tuple[str, ...], Element | None]:
+    """The canonical octets that the digest is about, by the declared transforms, and the tree that they are of.
+
+    Exclusive C14N leaves namespaces out, so that the octets alone say what was signed: then there is no tree.
+    """
     header = _header_of(root)
     leaving = (
         [element for element in _for_next_hop(root) if element.tag != _SIGNATURE] if reference.without_next else []
@@ -249,10 +254,11 @@ def _check_root(root: Element, reference: RootReference) -> tuple[bytes, tuple[s
     if not all(_may_be_left_out(element, header) for element in leaving):
         raise broken("a part of the message that matters is not signed", uncovered=("",))
     left_out = tuple(etree.QName(element).localname for element in leaving)
-    octets = _canonical_without(root, [*leaving, *root.iter(_SIGNATURE)], reference.form)
+    twin = _copy_without(root, [*leaving, *root.iter(_SIGNATURE)])
+    octets = content.canonical(twin, reference.form.exclusive, reference.form.prefixes)
     if hashlib.new(reference.algorithm, octets).digest() != reference.digest:
         raise broken("the envelope is not what was signed", uncovered=("",))
-    return octets, left_out
+    return octets, left_out, None if reference.form.exclusive else twin
 
 
 def _for_next_hop(root: Element) -> list[Element]:
@@ -266,15 +272,15 @@ def _may_be_left_out(element: Element, header: Element | None) -> bool:
     return element.getparent() is header and (element.tag == _SYNC_REPLY or not known)
 
 
-def _canonical_without(root: Element, elements: Sequence[Element], form: Form) -> bytes:
-    """The canonical octets without these elements, the text after them in its place.
+def _copy_without(root: Element, elements: Sequence[Element]) -> Element:
+    """A copy without these elements, the text after them in its place.
 
-    In a copy: lxml drops namespace declarations that it thinks redundant when it puts an element back, and prefixes in
-    attribute values and XPaths lose their meaning.
+    Never the tree itself: lxml drops namespace declarations that it thinks redundant when it puts an element back, and
+    prefixes in attribute values and XPaths lose their meaning.
     """
     leaving = set(elements)
     places = {number for number, element in enumerate(root.iter()) if element in leaving}
     twin = copy.deepcopy(root)
     for element in [element for number, element in enumerate(twin.iter()) if number in places]:
         xmlio.cut(element)
-    return content.canonical(twin, form.exclusive, form.prefixes)
+    return twin
