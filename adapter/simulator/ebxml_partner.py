@@ -6,6 +6,7 @@ happens with the documents is decided where it is for EDI 2.0, by ``partners``.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -80,6 +81,7 @@ class EbxmlPartner:
     received: dict[str, Envelope] = field(default_factory=dict)
     agreed: dict[int, str] = field(default_factory=dict)
     _seen: dict[str, _Seen] = field(default_factory=dict)
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def her_id(self) -> int:
@@ -103,7 +105,8 @@ class EbxmlPartner:
         if words.kind is not Kind.PAYLOAD:
             self._note(IN, words, octets)
             return Said() if self.script.ack == "never" else self._say(self._sign(self._inform(words)))
-        return self._take_payload(opened, words, octets)
+        with self._one_at_a_time:  # the same envelope may come twice at once
+            return self._take_payload(opened, words, octets)
 
     def _inform(self, words: Envelope) -> Envelope:
         """The answer to a Ping, or to the question what became of a message."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from adapter.ebxml.opening import open_http
 from adapter.errors import SettingsError
 from adapter.simulator import world as place
 from tests.simulator.ebxml_rig import BOTH, HOUR_S, EbxmlRig
@@ -156,6 +160,28 @@ def test_what_the_partner_cannot_decrypt_is_answered_with_an_error(rig: EbxmlRig
     rig.rounds(1)
     assert rig.state(sent)[0] == "refused"
     assert rig.side.entries(HTTP)[0].note == "not decrypted"
+
+
+def test_the_same_envelope_at_the_same_moment_is_one_message(rig: EbxmlRig) -> None:
+    kept: list[tuple[Sequence[tuple[str, str]], bytes]] = []
+    partner = rig.side.partners[HTTP]
+    sent = rig.refer(HTTP)
+    post = rig.adapter.parts.ebxml_http.post  # type: ignore[union-attr]
+
+    def watched(url: str, headers: Any, pieces: Any) -> Any:
+        octets, named = b"".join(pieces), list(headers)
+        kept.append((named, octets))
+        return post(url, named, [octets])
+
+    object.__setattr__(rig.adapter.parts.ebxml_http, "post", watched)
+    rig.rounds(1)
+    assert rig.state(sent)[0] == "confirmed"
+    [(headers, body)] = kept
+    partner._seen.clear()  # it has never been there
+    with ThreadPoolExecutor(4) as pool:
+        said = list(pool.map(lambda _: partner.take(open_http(headers, body)), range(4)))
+    assert len({one.signal for one in said}) == 1
+    assert [entry.note for entry in rig.side.entries(HTTP, "in", "payload")] == ["", "", *["repeated"] * 3]
 
 
 @pytest.mark.parametrize("behaviour", ["ack late", "error late soon", "reject SomethingElse", "ack", "acknowledge"])
