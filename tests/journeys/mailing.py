@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from adapter.config import TenantSettings
@@ -15,6 +17,7 @@ from adapter.model.process import Process, national
 from adapter.security.demo_ca import DemoCa
 from adapter.security.keys import SigningKey
 from adapter.simulator.world import SOLVANG_GP
+from adapter.store.database import open_store
 from tests.journeys.clinic import CLINIC, EbxmlRig, edi_address
 from tests.journeys.rig import letter
 from tests.transport.mail_servers import PASSWORD, Dovecot, Sink, Taken
@@ -44,6 +47,16 @@ class Issuer:
 @lru_cache(maxsize=1)
 def issuer() -> Issuer:
     return Issuer()
+
+
+@lru_cache(maxsize=1)
+def empty_store() -> bytes:
+    """A store with its tables: making them takes as long as all that a test does."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "store.db"
+        made = open_store(f"sqlite:///{file}", environment="test", now=lambda: datetime.now(UTC), new_id=str)
+        made.close()
+        return file.read_bytes()
 
 
 class MailRig(EbxmlRig):
@@ -84,6 +97,12 @@ class MailRig(EbxmlRig):
             self.kind: {**account, "port": port, **changes.pop("box", {})},
             **changes,
         }
+
+    def open(self) -> Any:
+        store = self.folder / "store.db"
+        if not store.exists():
+            store.write_bytes(empty_store())
+        return super().open()
 
     def _password(self) -> Path:
         file = self.folder / "password"
