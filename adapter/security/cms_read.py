@@ -143,9 +143,17 @@ class Walker:
             yield from self.pieces(child, depth + 1)
 
     def _node(self, at: int, limit: int) -> Node:
+        view = self.view
+        if at + 2 <= limit and self._left > 0:  # short, as most elements are: no need to look further
+            first, short = view[at], view[at + 1]
+            after = at + 2 + short
+            if short < 0x80 and after <= limit and first & 0x1F != 0x1F:
+                self._left -= 1
+                return Node(first, at + 2, after, after)
         tag, start, length = self._head(at, limit)
         if length is not None:
-            return Node(tag, start, start + length, start + length)
+            after = start + length
+            return Node(tag, start, after, after)
         end = self._ends.get(start)
         if end is None:
             end = self._find_end(start, limit)

@@ -2,6 +2,7 @@
 
 CPU seconds in interleaved rounds. AS2 signs and encrypts with CMS and packs for HTTP; ebXML encrypts with CMS, signs
 the envelope and the ciphertext, and packs for mail (base64). Keys of the same size, AES-256 and SHA-256 in both.
+AS2 has nothing like HITS 1172's rules on the envelope, so the way back is measured without them, and printed with them.
 """
 
 from __future__ import annotations
@@ -38,17 +39,19 @@ def rows() -> Iterator[Row]:
     for size, (attachment, repeats, rounds, bound) in SIZES.items():
         content = document(attachment)
         mail, theirs = outgoing.seal(content), other.build(content)
-        assert incoming.unseal(mail)[1].content == content
+        assert incoming.unseal_alone(mail).content == content
         assert other.parse(theirs) == content
         tasks: dict[str, Any] = {
             "seal": lambda content=content: outgoing.seal(content),
             "build": lambda content=content: other.build(content),
-            "unseal": lambda mail=mail: incoming.unseal(mail),
+            "unseal": lambda mail=mail: incoming.unseal_alone(mail),
+            "judged": lambda mail=mail: incoming.unseal(mail),
             "parse": lambda theirs=theirs: other.parse(theirs),
         }
         taken = timed(tasks, repeats, rounds)
         yield (f"sign, encrypt, pack {size}: faster than pyas2-lib", ratio(taken, "build", "seal"), bound, ">=")
         yield (f"unpack, decrypt, verify {size}: faster than pyas2-lib", ratio(taken, "parse", "unseal"), bound, ">=")
+        yield (f"the same {size} with the rules of ebXML judged", ratio(taken, "parse", "judged"), None, "(printed)")
 
 
 def load() -> Any:
