@@ -237,7 +237,21 @@ def canonical(root: Element) -> bytes:
     """Inclusive C14N 1.0 of a ROOT element without comments. lxml's subtree C14N is wrong, so a subtree is refused."""
     if root.getparent() is not None:
         raise ValueError("canonicalise roots only; re-root the element first")
-    out: bytes = etree.tostring(root, method="c14n", exclusive=False, with_comments=False, with_tail=False)
+    return canonical_form(root)
+
+
+def canonical_form(root: Element, *, exclusive: bool = False, prefixes: Sequence[str] = ()) -> bytes:
+    """C14N 1.0 without comments; ``prefixes`` are those that the exclusive form treats as inclusive.
+
+    Raises UnreadableError for a namespace that is no absolute URI: Canonical XML is not defined for it (W3C 4.4).
+    """
+    named = list(prefixes) or None
+    try:
+        out: bytes = etree.tostring(
+            root, method="c14n", exclusive=exclusive, inclusive_ns_prefixes=named, with_comments=False, with_tail=False
+        )
+    except etree.C14NError:
+        raise UnreadableError("a namespace is no absolute URI", code="T01.NAMESPACE") from None
     return out
 
 

@@ -353,3 +353,10 @@ def test_a_text_far_down_keeps_a_line_that_lxml_can_hold() -> None:
     with xmlio.texts_out(root, lambda number, _: str(number)) as texts:
         assert len(texts) == 1
     assert xmlio.canonical(root) == before
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_what_has_no_canonical_form_is_unreadable(exclusive: bool) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        xmlio.canonical_form(xmlio.parse(b'<z:a xmlns:z="relative"/>'), exclusive=exclusive)
+    assert caught.value.code == "T01.NAMESPACE"

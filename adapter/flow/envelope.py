@@ -84,6 +84,8 @@ def read_signature(opened: Opened, *, allow_sha1: bool) -> tuple[SignatureOutcom
         status = "absent" if error.rule == NO_SIGNATURE else "invalid"
         names = {"covered": error.covered, "algorithms": error.algorithms}
         return SignatureOutcome(status=status, rule=error.rule, **names), None
+    except UnreadableError:  # it cannot be canonicalised, so nobody can have signed it
+        return SignatureOutcome(status="invalid", rule="50"), None
     return SignatureOutcome(status="valid", covered=found.covered, algorithms=found.algorithms), found
 
 

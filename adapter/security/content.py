@@ -26,15 +26,7 @@ def canonical(root: Element, exclusive: bool, prefixes: Sequence[str] = ()) -> b
     """C14N 1.0 of a root without comments: inclusive, or exclusive with the listed prefixes treated as inclusive."""
     if not exclusive:
         return xmlio.canonical(root)
-    out: bytes = etree.tostring(
-        root,
-        method="c14n",
-        exclusive=True,
-        with_comments=False,
-        inclusive_ns_prefixes=list(prefixes) or None,
-        with_tail=False,
-    )
-    return out
+    return xmlio.canonical_form(root, exclusive=True, prefixes=prefixes)
 
 
 def cut(xml: bytes, markers: Sequence[bytes]) -> list[bytes]:

@@ -165,7 +165,10 @@ def apex_octets(apex: Element, form: Form, inherited: Iterable[tuple[str, str]])
         for name, value in inherited:
             if name not in apex.attrib:
                 apex.set(name, value)
-    return content.canonical(apex, form.exclusive, form.prefixes)
+    try:
+        return content.canonical(apex, form.exclusive, form.prefixes)
+    except UnreadableError as error:
+        raise broken(error.text) from None
 
 
 def parts_of(element: Element, *names: str) -> list[Element]:

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
 
 import adapter.xmlio as xmlio
-from adapter.errors import Finding, InputError, Severity, SignatureError
+from adapter.errors import Finding, InputError, Severity, SignatureError, UnreadableError
 from adapter.security import content
 from adapter.security.keys import MAX_KEY_BITS, MIN_KEY_BITS, Signer
 from adapter.security.profile import (
@@ -232,7 +232,10 @@ def verify(
     signature = _find_signature(root)
     plan = read_plan(signature, allow_sha1)
     certificate, chain = _check_value(plan, pinned)
-    signed = _check_digest(root, signature, plan, content_sha256)
+    try:
+        signed = _check_digest(root, signature, plan, content_sha256)
+    except UnreadableError as error:  # it cannot be canonicalised
+        raise broken(error.text) from None
     warnings = [_sha1_warning()] if {plan.asked.method, plan.asked.digest_method} & SHA1_NAMES else []
     return Verified(
         root=signed,

@@ -199,6 +199,7 @@ CHANGED = [
     changed("HMAC for RSA", f"{SEC} 84 //Header/Signature/SignedInfo/SignatureMethod", "HITS 1172 84", ("xmldsig-more#rsa-sha256", "xmldsig-more#hmac-sha256")),
     changed("MD5 for SHA-256", f"{SEC} 33 //Header/Signature/SignedInfo/Reference[1]/DigestMethod", "HITS 1172 33", ("http://www.w3.org/2001/04/xmlenc#sha256", "http://www.w3.org/2001/04/xmldsig-more#md5")),
     changed("SHA-1 for SHA-256 by name alone", f"{SEC} 84 //Header/Signature", "HITS 1172 33, 84; NHN: SHA-1 by agreement only", ("http://www.w3.org/2001/04/xmlenc#sha256", "http://www.w3.org/2000/09/xmldsig#sha1")),
+    changed("a namespace that is no absolute URI", f"{SEC} 50 //Header/Signature", "W3C Canonical XML 4.4: nobody can have signed it", ("<eb:CPAId>", '<eb:CPAId xmlns:z="relative">')),
     changed("an Object in the Signature", f"{SEC} 50 //Header/Signature", "standards digest 3.7 no 6", ("</ds:KeyInfo>", "</ds:KeyInfo><ds:Object><eb:Manifest/></ds:Object>")),
     changed("no certificate", f"{SEC} 103 //Header/Signature/KeyInfo/X509Data; {SEC} 46 //Header/Signature", "HITS 1172 103", ("<ds:X509Certificate>.*</ds:X509Certificate>", "")),
     changed("two certificates", f"{SEC} 65 //Header/Signature/KeyInfo/X509Data", "HITS 1172 65", ("(<ds:X509Certificate>.*</ds:X509Certificate>)", r"\1\1")),

@@ -108,6 +108,16 @@ def test_what_the_profile_does_not_know_is_refused(fault: str, company: SigningK
     assert caught.value.apprec == "S01"
 
 
+@pytest.mark.parametrize("place", ["<b>", "<ds:SignedInfo>"])
+def test_a_namespace_that_cannot_be_canonicalised_breaks_the_signature(place: str, company: SigningKey) -> None:
+    """libxml2 refuses the canonical form of a relative namespace; that is no error of its own."""
+    signed = xmldsig.sign(xmlio.parse(b'<a xmlns="urn:a"><b/></a>'), company)
+    relative = signed.replace(place.encode(), f'{place[:-1]} xmlns:z="relative">'.encode())
+    assert relative != signed
+    with pytest.raises(SignatureError):
+        xmldsig.verify(xmlio.parse(relative))
+
+
 def test_a_bare_key_value_is_nobody(company: SigningKey) -> None:
     numbers = company.private_key.public_key().public_numbers()
     modulus = b64encode(numbers.n.to_bytes(256, "big")).decode()
