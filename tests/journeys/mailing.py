@@ -30,7 +30,7 @@ class Issuer:
     """Gives every rig the same keys: making one takes a tenth of a second. They are pinned, not trusted by a root."""
 
     def __init__(self) -> None:
-        self._root = DemoCa.create("Mail Root CA")
+        self.root = DemoCa.create("Mail Root CA")
         self._made: list[SigningKey] = []
 
     def start(self) -> Issuer:
@@ -39,7 +39,7 @@ class Issuer:
 
     def issue_company(self, name: str, number: str, **usage: Any) -> SigningKey:
         if self._at == len(self._made):
-            self._made.append(self._root.issue_company(name, number, **usage))
+            self._made.append(self.root.issue_company(name, number, **usage))
         self._at += 1
         return self._made[self._at - 1]
 

@@ -24,13 +24,14 @@ from adapter.errors import AdapterError, RefusedError, SettingsError
 from adapter.flow.dispatch import dispatch
 from adapter.model.process import national
 from adapter.security import cms
-from adapter.security.demo_ca import DemoCa, Validity
+from adapter.security.demo_ca import DemoCa, Validity, write_roots
 from adapter.security.envelope_signature import sign_envelope
 from adapter.security.keys import SigningKey
 from adapter.security.revocation import Standing
 from adapter.simulator import world as place
 from tests.ebxml.agreed import Cpa, Side
 from tests.journeys.clinic import CLINIC, SOFTWARE, Clinic, EbxmlRig, registered, served
+from tests.journeys.mailing import issuer
 from tests.journeys.rig import letter, referral
 from tests.transport.loopback import Loopback, Reply
 
@@ -41,6 +42,14 @@ HOUR_US = 3_600_000_000
 
 class AgreedRig(EbxmlRig):
     """The clinic has an agreement with us: a file in ``cpa/``, written by ``agree``."""
+
+    def issuer(self) -> Any:
+        return issuer().start()  # the same keys for every rig: making them takes a while
+
+    def _write_keys(self) -> None:
+        super()._write_keys()
+        roots = (self.world.keys.root.certificate, issuer().root.certificate)
+        write_roots(roots, self.folder / "roots.pem")
 
     def _settings(self, tenants: Any, more: Any) -> Any:
         (self.folder / "cpa").mkdir()
