@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from adapter.model.delivery import Step
-from adapter.store import inbox, outbox, queries
+from adapter.model.wire import EBXML_ROADS
+from adapter.store import envelopes, inbox, mails, outbox, queries
 from adapter.store.database import Store, open_store
 from tests.store.shelf import TENANT, Clock, new_id
 
@@ -82,11 +83,23 @@ QUERIES: dict[str, Ask] = {
     "whole MsgId": lambda db: queries.resolve(db, X7),
     "events of": lambda db: queries.events_of(db, "m7"),
     "events after": lambda db: queries.events_after(db, 49_990, 100),
+    "envelope sent": lambda db: envelopes.find_sent(db, EBXML_ROADS, X7),
+    "envelope received": lambda db: envelopes.find_received(db, EBXML_ROADS, X7, 1),
+    "kept as": lambda db: envelopes.kept_as(db, "kept mail"),
+    "known mails": lambda db: mails.known_names(db, "box"),
+    "same mail": lambda db: mails.same_content(db, "box", "digest"),
+    "owed signals": lambda db: mails.owed_signals(db, "box", now=9, limit=10),
+    "faults of one": lambda db: mails.faults_since(db, 1, 7),
+    "faults": lambda db: mails.faults_since(db, 1),
+    "mails past grace": lambda db: mails.past_grace(db, "box", before=9, limit=10),
+    "junk": lambda db: mails.has_junk(db, "box"),
+    "mailed": lambda db: mails.find_mailed(db, "d7", "x@y"),
+    "waits since": lambda db: mails.waits_since(db, {"message_id": "m7", "id": "d7"}),
     "answers to": lambda db: queries.answers_to(db, "d7"),
 }
 FULL_SCAN = re.compile(
-    r"^SCAN (delivery|message|event|payload|remote|earlier)"
-    r"(?! USING (COVERING )?INDEX delivery_(newest|turn|open_inbox))"
+    r"^SCAN (delivery|message|event|payload|remote|earlier|mail)"
+    r"(?! USING (COVERING )?INDEX (delivery_(newest|turn|open_inbox)|mail_faults))"
 )
 
 
