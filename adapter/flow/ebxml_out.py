@@ -98,7 +98,8 @@ def send_rows(parts: Parts, rows: list[Row]) -> None:
     for row in rows:
         try:
             if is_over(row, parts.store.now_us()):
-                abandon(parts, row)
+                if row["road"] != EBXML_MAIL or look_first(parts, row):
+                    abandon(parts, row)
             else:
                 _send(parts, row)
         except AccessError as error:  # the partner's endpoint, not our tenant's access: the row alone waits
@@ -262,7 +263,7 @@ def _words(letter: _Letter, way: Way, facts: Facts) -> dict[str, Any]:
     own = [one for one in (message["conversation"], message["msg_id"]) if one and is_message_id(one)]
     about = running.get("message_id", to["remote_id"]) if to is not None else None
     return {
-        "sender": message["sender"],
+        "sender": way.sender,
         "receiver": row["party"],
         "process": way.process,
         "cpa_id": way.cpa_id,

@@ -310,6 +310,28 @@ def test_a_receipt_that_lies_unread_in_the_mailbox_stops_the_resend(make_mail: M
     assert len(rig.sink.taken) == 1
 
 
+def test_a_receipt_that_lies_unread_stops_the_giving_up_too(make_mail: Make) -> None:
+    rig = make_mail()
+    sent = unanswered(rig)
+    for _ in range(5):
+        rig.dispatch()
+        rig.advance(hours=12, minutes=1)
+    assert (len(rig.sink.taken), rig.state(sent)) == (6, [("unknown", "awaited")])
+    got = rig.clinic.got[-1]
+    rig.deliver(rig.clinic.mail(rig.clinic.receipt(got.words, got.opened)))
+    rig.dispatch()
+    assert (rig.state(sent), rig.attention()) == ([("confirmed", "awaited")], [])
+
+
+def test_a_message_without_any_receipt_is_given_up_after_a_last_look(make_mail: Make) -> None:
+    rig = make_mail()
+    sent = unanswered(rig)
+    for _ in range(6):
+        rig.dispatch()
+        rig.advance(hours=12, minutes=1)
+    assert (rig.state(sent), rig.attention()) == ([("abandoned", "awaited")], ["abandoned"])
+
+
 def test_a_resend_goes_out_after_a_look_that_found_nothing(make_mail: Make) -> None:
     rig = make_mail()
     sent = unanswered(rig)
