@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ from tests.web.conftest import packed
 from tests.web.test_bind import TLS
 
 __all__ = ["cli"]
+MSG_ID = "aaaaaaaa-0000-4000-8000-000000000002"
 ROOT = Path(__file__).parents[2]
 
 
@@ -43,13 +45,15 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EbxmlRig]:
         made.close()
 
 
-def write_settings(rig: EbxmlRig, **receive: Any) -> Path:
-    """The rig's settings as a file for a process of its own; the endpoint comes last."""
+def write_settings(rig: EbxmlRig, more: dict[str, dict[str, Any]] | None = None, **receive: Any) -> Path:
+    """The rig's settings as a file for a process of its own, with an endpoint; ``more`` is by section."""
     from adapter import shapes
 
     plain = shapes.plain(rig.settings)
     file = rig.folder / "adapter.toml"
     plain["receive"] = receive
+    for section, values in (more or {}).items():
+        plain[section].update(values)
     file.write_text(toml(plain), "utf-8")
     return file
 
@@ -102,6 +106,32 @@ def test_the_service_takes_a_message_hands_it_over_and_stops_cleanly_with_half_a
             assert process.wait(timeout=15) == 0
             assert time.monotonic() - asked < 7
             assert hear(half).status == 503
+
+
+@pytest.mark.slow
+def test_the_service_ends_in_time_with_a_message_that_hangs_in_the_store(rig: EbxmlRig) -> None:
+    port = closed_port()
+    more = {"worker": {"stop_calls_within_s": 1.0}, "store": {"busy_wait_s": 60.0}}
+    settings, call = write_settings(rig, more, port=port), Caller(port)
+    body, headers = packed(rig.clinic, *rig.clinic.note(letter(rig, sender=CLINIC, msg_id=MSG_ID)))
+    before = len(rig.steps())
+    with running(settings) as process:
+        assert call.get("/health").status == 200
+        other = sqlite3.connect(rig.folder / "store.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with call.line() as line:
+            line.sendall(head(len(body), headers=headers) + body)
+            line.settimeout(1.0)
+            with pytest.raises(TimeoutError):
+                line.recv(1)
+            asked = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=15) == 0
+            assert time.monotonic() - asked < 7
+        other.close()
+    assert len(rig.steps()) == before
+    assert rig.adapter.receive_envelope(body, headers).status == 200  # its sender, who heard nothing, tries again
+    assert len(rig.steps()) == before + 1
 
 
 def test_a_service_whose_port_is_taken_refuses_to_start(rig: EbxmlRig, cli: Cli) -> None:
