@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import tempfile
+import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +18,41 @@ from adapter.config import load_settings
 from adapter.model.message import OutgoingMessage
 from adapter.simulator import VirtualClock, start, write_folder
 from adapter.simulator import world as place
+from adapter.store.database import open_store
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 BOTH = [place.MYRDAL_FRISKLIV, place.TINDVIK_FRISKLIV]
 HOUR_S = 3600.0
 
 
+@lru_cache(maxsize=1)
+def empty_store() -> bytes:
+    """A store that has its tables: making them takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "store.db"
+        url = f"sqlite:///{file}"
+        open_store(url, environment="test", now=lambda: datetime.now(UTC), new_id=lambda: str(uuid.uuid4())).close()
+        return file.read_bytes()
+
+
 class EbxmlRig:
     """``world`` is the simulation, ``side`` its ebXML half, ``adapter`` runs with the written folder."""
 
-    def __init__(self, folder: Path, *, parts: Mapping[int, tuple[str, ...]] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        parts: Mapping[int, tuple[str, ...]] | None = None,
+        tenants: tuple[str, ...] = ("solvang",),
+    ) -> None:
         self.clock = VirtualClock(datetime.now(UTC).replace(microsecond=0))
         self.world = start(clock=self.clock, token_clock=lambda: self.clock().timestamp(), parts=parts, ebxml=True)
         self.side = self.world.ebxml
-        self.settings = load_settings(write_folder(self.world, folder))
+        written = load_settings(write_folder(self.world, folder))
+        # The other road is not asked here: without HelseID there is no message server, and the book is the file's.
+        used = tuple(replace(tenant, helseid=None) for tenant in written.tenant if tenant.name in tenants)
+        self.settings = replace(written, tenant=used)
+        (folder / "adapter.db").write_bytes(empty_store())
         self.adapter = open_adapter(self.settings, now=self.clock, chance=lambda: 0.5)
         self.side.courier.post = self._receive
 

@@ -8,6 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -72,11 +73,15 @@ def test_a_mail_server_that_cannot_now_is_asked_again(rig: EbxmlRig) -> None:
     assert rig.state(sent) == ("confirmed", "accepted")
 
 
-def test_each_tenant_has_a_mailbox_of_its_own(rig: EbxmlRig) -> None:
-    rig.side.ping(place.MYRDAL_FRISKLIV, place.KLINIKK_SERVICE)
-    assert [len(rig.side.mailroom.held(name)) for name in ("solvang", "fjellglott")] == [0, 1]
-    rig.rounds(1)
-    assert rig.seen(place.MYRDAL_FRISKLIV) == ["Pong"]
+def test_each_tenant_has_a_mailbox_of_its_own(tmp_path: Path) -> None:
+    rig = EbxmlRig(tmp_path, tenants=("solvang", "fjellglott"))
+    try:
+        rig.side.ping(place.MYRDAL_FRISKLIV, place.KLINIKK_SERVICE)
+        assert [len(rig.side.mailroom.held(name)) for name in ("solvang", "fjellglott")] == [0, 1]
+        rig.rounds(1)
+        assert rig.seen(place.MYRDAL_FRISKLIV) == ["Pong"]
+    finally:
+        rig.close()
 
 
 def test_faults_of_the_plan_hit_the_partners_endpoint_too(rig: EbxmlRig) -> None:
