@@ -10,7 +10,9 @@ Sources: ebMS 2.0 chapter 4.1; HIS 1037 5.5 and 6.2.3; HITS 1172 5.10.
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from lxml import etree
@@ -28,6 +30,7 @@ from adapter.security.profile import (
     algorithm_of,
     apex_octets,
     as_apex,
+    decode,
     inherited_by,
     parts_of,
     read_base64,
@@ -48,6 +51,11 @@ _STEP = r"\s*ancestor-or-self\s*::\s*node\s*\(\s*\)\s*\[\s*@([\w.-]+):actor\s*=\
 _EXPRESSION = re.compile(rf"\s*not\s*\({_STEP}\|{_STEP}\)\s*")
 _MAX_EXPRESSION = 1_000
 _REFERENCE = f"{{{DS}}}Reference"
+# Digests, and URIs of parts, that are written without an escape or a line end.
+_VARIABLE = re.compile(
+    rb'(?<=DigestValue>)[A-Za-z0-9+/]{20,90}={0,2}(?=</)|(?<= URI=")cid:[A-Za-z0-9._@+=-]{1,200}(?=")'
+)
+_MAX_KEPT_BYTES, _MAX_KEPT_VALUES = 8_000, 20
 
 
 class PartReference(NamedTuple):
@@ -66,6 +74,16 @@ class RootReference(NamedTuple):
     without_next: bool
     algorithm: str
     digest: bytes
+
+
+class SignedInfo(NamedTuple):
+    """What SignedInfo says: the octets that were signed, the signature's method, and the references."""
+
+    octets: bytes
+    method: str
+    root: RootReference
+    parts: tuple[PartReference, ...]
+    algorithms: tuple[str, ...]
 
 
 class EnvelopePlan(NamedTuple):
@@ -111,23 +129,95 @@ def read_envelope_plan(signature: Element, allow_sha1: bool) -> EnvelopePlan:
             raise broken(f"the signature has no {name}", rule)
     with failing("50"):
         info, value, key_info = parts_of(signature, "SignedInfo", "SignatureValue", "KeyInfo")
-        # As a document of its own: C14N of an element within a tree is wrong in lxml (a false xmlns="").
-        apex = as_apex(etree.tostring(info, with_tail=False))
+        octets_value = read_base64(value)
+    raw, inherited = etree.tostring(info, with_tail=False), tuple(inherited_by(signature))
+    signed = _by_template(raw, inherited) or _read_signed_info(raw, inherited)
+    if not allow_sha1 and not SHA1_NAMES.isdisjoint(signed.algorithms):
+        raise broken("SHA-1 is not accepted from this sender", "84", algorithms=signed.algorithms)
+    return EnvelopePlan(
+        signed.octets, octets_value, key_info, signed.method, signed.root, signed.parts, signed.algorithms
+    )
+
+
+def _read_signed_info(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> SignedInfo:
+    """SignedInfo as it was signed, and what it says; ``raw`` is it as a document of its own.
+
+    C14N of an element within a tree is wrong in lxml (a false xmlns="").
+    """
+    with failing("50"):
+        apex = as_apex(raw)
         count = sum(1 for _ in apex.iterchildren(_REFERENCE))
         if not 1 <= count <= MAX_REFERENCES:
             raise broken("SignedInfo must hold references, and not too many", "39")
         method, signing, *references = parts_of(
             apex, "CanonicalizationMethod", "SignatureMethod", *["Reference"] * count
         )
-        info_form, octets_value = read_form(method), read_base64(value)
+        info_form = read_form(method)
     with failing("84"):
         name = algorithm_of(signing, METHODS)
     root, parts, digests = _read_references(references)
-    algorithms = tuple(dict.fromkeys((name, *digests)))
-    if not allow_sha1 and not SHA1_NAMES.isdisjoint(algorithms):
-        raise broken("SHA-1 is not accepted from this sender", "84", algorithms=algorithms)
-    octets = apex_octets(apex, info_form, inherited_by(signature))
-    return EnvelopePlan(octets, octets_value, key_info, name, root, parts, algorithms)
+    octets = apex_octets(apex, info_form, inherited)
+    return SignedInfo(octets, name, root, parts, tuple(dict.fromkeys((name, *digests))))
+
+
+# --- one sender's signatures differ in digests and Content-IDs alone --------------------------------------------------
+
+
+def _by_template(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> SignedInfo | None:
+    """The same, from what was read of an earlier one that differs in plain digests and URIs only; None: not that plain.
+
+    Neither kind of value is changed by C14N. Whatever else is in it is part of the template, to the byte.
+    """
+    found = _VARIABLE.findall(raw)
+    if len(raw) > _MAX_KEPT_BYTES or not 1 <= len(found) <= _MAX_KEPT_VALUES:
+        return None
+    stand_ins = tuple(_stand_in(number, one[:4] == b"cid:") for number, one in enumerate(found))
+    given = iter(stand_ins)
+    kept = _read_template(_VARIABLE.sub(lambda _: next(given), raw), inherited, stand_ins)
+    if kept is None:
+        return None
+    pieces, signed = kept
+    actual = dict(zip(stand_ins, found, strict=True))
+    octets = b"".join(part for pair in zip(pieces, (*found, b""), strict=True) for part in pair)
+    parts = tuple(_filled(part, actual) for part in signed.parts)
+    if len({part.content_id for part in parts}) < len(parts):
+        raise broken("two references name one part")
+    root = signed.root._replace(digest=_digest(signed.root.digest, actual))
+    return signed._replace(octets=octets, root=root, parts=parts)
+
+
+def _stand_in(number: int, is_uri: bool) -> bytes:
+    """What stands for the value of that number: a URI, or base64 of 32 octets."""
+    return b"cid:stand-in-%d@template" % number if is_uri else b64encode(b"stand-in of a digest %011d" % number)
+
+
+def _filled(part: PartReference, actual: dict[bytes, bytes]) -> PartReference:
+    uri = actual.get(part.uri.encode(), b"").decode() or part.uri
+    content_id = uri[4:] if uri != part.uri else part.content_id
+    return part._replace(uri=uri, content_id=content_id, digest=_digest(part.digest, actual))
+
+
+def _digest(read: bytes, actual: dict[bytes, bytes]) -> bytes:
+    written = actual.get(b64encode(read))
+    with failing("64"):
+        return read if written is None else decode(written.decode())
+
+
+@lru_cache(maxsize=256)
+def _read_template(
+    template: bytes, inherited: tuple[tuple[str, str], ...], stand_ins: tuple[bytes, ...]
+) -> tuple[list[bytes], SignedInfo] | None:
+    """The canonical octets around the stand-ins, and the rest; None unless each of them stands for one value alone."""
+    signed = _read_signed_info(template, inherited)
+    read = [b64encode(signed.root.digest), *(b64encode(part.digest) for part in signed.parts)]
+    read += [part.uri.encode() for part in signed.parts]
+    pieces, rest = [], signed.octets
+    for one in stand_ins:
+        before, there, rest = rest.partition(one)
+        if not there or signed.octets.count(one) != 1 or read.count(one) != 1:
+            return None
+        pieces.append(before)
+    return [*pieces, rest], signed
 
 
 def _read_references(references: list[Element]) -> tuple[RootReference, tuple[PartReference, ...], list[str]]:
