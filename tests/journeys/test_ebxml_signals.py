@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 
-from adapter.ebxml.build import build
+from adapter.ebxml.build import build, build_fault
+from adapter.ebxml.compose import acknowledgment, message_error, pong, status_response
 from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import open_http
-from adapter.ebxml.read import read
-from adapter.ebxml.words import Envelope
+from adapter.ebxml.read import read, signed_references
+from adapter.ebxml.words import EbError, Envelope
 from adapter.errors import NotFoundError, SettingsError
 from adapter.security.envelope_signature import sign_envelope, verify_envelope
 from adapter.simulator import world as place
 from adapter.xmlio import parse, serialise
-from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, served
+from tests.journeys.clinic import CLINIC, SOFTWARE, Clinic, EbxmlRig, served
 from tests.journeys.rig import letter, referral
 
 
@@ -248,3 +249,44 @@ def test_a_signal_about_no_message_of_ours_is_an_event(rig: EbxmlRig, clinic: Cl
     assert reply.status == 204
     assert events(rig, reply.message_id)[-1] == ("signal without a message", {"kind": "Pong"})
     assert rig.adapter.list() == []
+
+
+@pytest.mark.parametrize("kind", ["Acknowledgment", "MessageError", "Pong", "StatusResponse", "Fault"])
+def test_no_signal_is_ever_answered_so_that_two_handlers_cannot_talk_for_ever(
+    rig: EbxmlRig, clinic: Clinic, kind: str
+) -> None:
+    words = clinic.question(Kind.STATUS_REQUEST if kind == "StatusResponse" else Kind.PING, clinic.new_id())
+    names: dict[str, Any] = {"message_id": clinic.new_id(), "now": rig.clock(), "software": SOFTWARE}
+    note = clinic.note(letter(rig, sender=CLINIC))[0]
+    made = {
+        "Acknowledgment": lambda: acknowledgment(read(parse(note)), signed_references(parse(note)), **names),
+        "MessageError": lambda: message_error(words, [EbError(code="Unknown")], **names),
+        "Pong": lambda: pong(words, **names),
+        "StatusResponse": lambda: status_response(words, "Received", **names),
+    }
+    if kind == "Fault":
+        envelope = serialise(build_fault("Client", "synthetic"))
+    else:
+        envelope = clinic.sign(made[kind](), clinic.signing)
+    for _ in range(2):
+        reply = clinic.post(envelope)
+        assert (reply.status, reply.body) == (204, b"")
+    assert rig.adapter.list() == []
+
+
+def test_p19_a_block_that_nobody_signed_makes_no_receipt_of_a_pong(rig: EbxmlRig, clinic: Clinic) -> None:
+    sent = rig.send(referral(CLINIC))
+    clinic.script = ["silent"]
+    rig.rounds(1)
+    named = clinic.got[0].words.message_id or ""
+    back = clinic._reply("answer", clinic.question())
+    assert back is not None
+    forged = (
+        '<eb:Acknowledgment SOAP:actor="http://schemas.xmlsoap.org/soap/actor/next" SOAP:mustUnderstand="1" '
+        f'eb:version="2.0"><eb:Timestamp>2026-01-01T00:00:00Z</eb:Timestamp>'
+        f"<eb:RefToMessageId>{named}</eb:RefToMessageId></eb:Acknowledgment><ds:Signature"
+    )
+    for change in (b"<eb:Action>Pong", b"<eb:Action>Acknowledgment"):
+        changed = back[1].replace(b"<ds:Signature", forged.encode(), 1).replace(b"<eb:Action>Pong", change)
+        assert clinic.post(changed).status == 204
+    assert rig.state(sent) == [("unknown", "awaited")]
