@@ -244,6 +244,6 @@ def _pairs(agreement: Agreement) -> Iterable[frozenset[str]]:
     return {frozenset((a, b)) for a in left for b in right}
 
 
-def ids_of(her_id: int) -> tuple[PartyId, ...]:
-    """A HER-id as an agreement names a party by it."""
-    return (PartyId(str(her_id)),)
+def ids_of(*her_ids: int) -> tuple[PartyId, ...]:
+    """HER-ids as an agreement names a party by one of them."""
+    return tuple(PartyId(str(her_id)) for her_id in her_ids)

@@ -32,12 +32,13 @@ from adapter.security.certificates import valid_at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """How one message goes. ``address`` is the https endpoint or the mail address; ``held`` the agreement, if any.
-
-    ``acknowledge`` False: the agreed synchronous form, whose answer is the response itself. ``our_certificate`` is the
-    DER of the signing certificate that the agreement names for us.
+    """How one message goes. ``sender`` is the HER-id of ours that the envelope names: the service's, or its
+    organisation's where settings or agreement say so. ``address`` is the https endpoint or the mail address, and
+    ``held`` the agreement, if any. ``acknowledge`` False: the agreed synchronous form, whose answer is the response
+    itself. ``our_certificate`` is the DER of the signing certificate that the agreement names for us.
     """
 
+    sender: int
     cpa_id: str
     process: Process
     service_type: str
@@ -67,11 +68,13 @@ def find_way(
     """
     _refuse_road(parts, road, tenant)
     own = agreement_of(partner)
-    asked = _Asked(sender=sender, partner=partner.her_id, process=process, by_mail=road == EBXML_MAIL)
+    asked = _ask(parts, sender, partner, road, process, answer=written is not None)
     found = _under(parts, tenant, asked, own, written)
     held, route = found if found is not None else (None, None)
     cpa_id = (written or {}).get("cpa_id") or own.cpa_id or (held.agreement.id if held is not None else None)
+    sender = _named_sender(asked, route)
     return Way(
+        sender=sender,
         cpa_id=str(cpa_id) if cpa_id else cpa_id_without_agreement(sender, partner.her_id),
         process=_agreed_names(process, route, own) if written is None else process,
         service_type=str((written or {}).get("service_type") or own.overrides.get("serviceType") or _type(route)),
@@ -111,7 +114,7 @@ def find_address(
     nor a certificate matters any more. Raises SettingsError as ``find_way``."""
     _refuse_road(parts, road, tenant)
     held = _known(parts, cpa_id, tenant) if parts.agreements is not None else None
-    asked = _Asked(sender=sender, partner=partner.her_id, process=process, by_mail=road == EBXML_MAIL)
+    asked = _ask(parts, sender, partner, road, process)
     route = (_route(held, asked) or _signal_way(held, asked)) if held is not None else None
     return _address(parts, partner, agreement_of(partner), route, road)
 
@@ -129,10 +132,28 @@ def _refuse_road(parts: Parts, road: str, tenant: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    sender: int
+    senders: tuple[int, ...]  # of ours, the one that is wanted first
     partner: int
     process: Process
     by_mail: bool
+
+
+def _ask(
+    parts: Parts, sender: int, partner: RegisterEntry, road: str, process: Process, *, answer: bool = False
+) -> _Asked:
+    """Agreements may be with the organisation above the service that sends; NAV wants that in some processes. An
+    ``answer`` goes from the address that was written to."""
+    entry = parts.entry(sender)
+    above = entry.parent_her_id if entry is not None else None
+    senders: tuple[int, ...] = (sender,) if above is None else (sender, above)
+    if above is not None and not answer and agreement_of(partner).overrides.get("useSenderLevel1HerId") is True:
+        senders = (above,)
+    return _Asked(senders=senders, partner=partner.her_id, process=process, by_mail=road == EBXML_MAIL)
+
+
+def _named_sender(asked: _Asked, route: Route | None) -> int:
+    named = {one.value for one in route.sender.ids if one.type == "HER"} if route is not None else set()
+    return next((one for one in asked.senders if str(one) in named), asked.senders[0])
 
 
 def _under(
@@ -152,7 +173,8 @@ def _under(
             return (held, route) if route is not None else None
         _refuse_period(held, now, asked.partner)
         return held, _agreed(held, asked)
-    held_ones = port.between(asked.sender, asked.partner, tenant=tenant)
+    found = (port.between(sender, asked.partner, tenant=tenant) for sender in asked.senders)
+    held_ones = next((ones for ones in found if ones), ())
     routes = [(held, route) for held in held_ones if (route := _route(held, asked)) is not None]
     if not routes:
         _refuse_unnamed(held_ones, asked, own)
@@ -197,7 +219,7 @@ def _route(held: Held, asked: _Asked) -> Route | None:
         for roles in ({"from_role": process.from_role, "to_role": process.to_role}, {}):
             try:
                 return held.agreement.route(
-                    ids_of(asked.sender),
+                    ids_of(*asked.senders),
                     ids_of(asked.partner),
                     service=service,
                     action=process.action,
@@ -212,7 +234,7 @@ def _route(held: Held, asked: _Asked) -> Route | None:
 def _signal_way(held: Held, asked: _Asked) -> Route | None:
     """For a receipt whose action no role names: the default channels, and any certificate to encrypt with."""
     try:
-        route = held.agreement.signal_route(ids_of(asked.sender), ids_of(asked.partner), asked.process.action)
+        route = held.agreement.signal_route(ids_of(*asked.senders), ids_of(asked.partner), asked.process.action)
     except NotFoundError:
         return None
     ids = [role.encryption_certificate for role in route.receiver.roles]

@@ -263,6 +263,22 @@ def test_an_agreement_that_asks_for_gzip_gets_it_inside_the_encryption(rig: Agre
     assert b"MsgHead" in clinic.got[0].document
 
 
+@pytest.mark.parametrize("by", ["agreement", "settings"])
+def test_the_envelope_names_our_organisation_where_the_agreement_or_the_settings_do(
+    rig: AgreedRig, clinic: Clinic, by: str
+) -> None:
+    if by == "agreement":
+        rig.agree(us=rig.side(US, her_id=place.SOLVANG))
+    else:
+        rig.book(agreement={"overrides": {"useSenderLevel1HerId": True}})
+    sent = rig.send(referral(CLINIC))
+    rig.rounds(1)
+    assert rig.state(sent) == [("confirmed", "awaited")]
+    words = clinic.got[0].words
+    assert words.sender.her_id == place.SOLVANG
+    assert words.cpa_id == ("nav:test:35065" if by == "agreement" else f"{CLINIC}_{place.SOLVANG}")
+
+
 def test_a_broken_agreement_file_is_an_alarm_and_the_good_one_serves_on(rig: AgreedRig, clinic: Clinic) -> None:
     rig.agree()
     rig.send(referral(CLINIC))
