@@ -9,9 +9,9 @@ the head without a blank line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any, Generic, TypeVar, overload
 
 from adapter.errors import UnreadableError
 
@@ -30,6 +30,7 @@ class MimeLimits:
 
 
 DEFAULT_LIMITS = MimeLimits()
+_Value = TypeVar("_Value")
 _BLANK = re.compile(rb"\r?\n\r?\n|\r?\n(?=--[^\r\n:]*\r?\n)")
 _PARAMETER = re.compile(r"([A-Za-z0-9!#$&.+^_-]{1,60})\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"][^\s;]*))")
 _FIELD = re.compile(rb"([!-9;<>-~]{1,200})[ \t]*:")  # no "=": that is a parameter on a line of its own
@@ -43,13 +44,31 @@ _ESCAPED = re.compile(r"\\(.)")
 _FOLD = re.compile(r"\s*[\r\n]+\s*")
 
 
+class _once(Generic[_Value]):  # noqa: N801  (a decorator)
+    """``functools.cached_property`` without its lock, which costs more than what is worked out here."""
+
+    def __init__(self, work: Callable[[Any], _Value]) -> None:
+        self._work, self._name = work, work.__name__
+        self.__doc__ = work.__doc__
+
+    @overload
+    def __get__(self, head: None, owner: type) -> _once[_Value]: ...
+    @overload
+    def __get__(self, head: object, owner: type) -> _Value: ...
+    def __get__(self, head: object | None, owner: type) -> _once[_Value] | _Value:
+        if head is None:
+            return self
+        value = head.__dict__[self._name] = self._work(head)
+        return value
+
+
 @dataclass(frozen=True)
 class Head:
     """Header fields in order, unfolded; names as written. What is asked of it is worked out once."""
 
     fields: tuple[tuple[str, str], ...] = ()
 
-    @cached_property
+    @_once
     def _first(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for name, value in self.fields:
@@ -63,13 +82,13 @@ class Head:
     def has_any(self, *names: str) -> bool:
         return any(self.get(name) is not None for name in names)
 
-    @cached_property
+    @_once
     def content_type(self) -> str | None:
         """The media type in lower case without parameters; None when absent or no type."""
         found = _TYPE.match((self.get("Content-Type") or "").strip())
         return found[0].lower() if found else None
 
-    @cached_property
+    @_once
     def parameters(self) -> dict[str, str]:
         """The Content-Type's parameters by lower-case name; of two with one name the first counts."""
         found: dict[str, str] = {}
@@ -77,7 +96,7 @@ class Head:
             found.setdefault(name, value)
         return found
 
-    @cached_property
+    @_once
     def _pairs(self) -> list[tuple[str, str]]:
         rest = (self.get("Content-Type") or "").strip()
         known = _TYPE.match(rest)
@@ -97,13 +116,13 @@ class Head:
             raise UnreadableError("the boundary is too long or not plain text", code="MIME.BOUNDARY")
         return text.rstrip().encode("ascii") or None
 
-    @cached_property
+    @_once
     def transfer_encoding(self) -> str | None:
         """Content-Transfer-Encoding in lower case, or None."""
         value = self.get("Content-Transfer-Encoding")
         return value.partition(";")[0].strip().strip('"').lower() or None if value is not None else None
 
-    @cached_property
+    @_once
     def content_id(self) -> str | None:
         """Content-ID without brackets and blanks, or None."""
         value = (self.get("Content-ID") or "").strip()

@@ -53,7 +53,7 @@ _MAX_EXPRESSION = 1_000
 _REFERENCE = f"{{{DS}}}Reference"
 # Digests, and URIs of parts, that are written without an escape or a line end.
 _VARIABLE = re.compile(
-    rb'(?<=DigestValue>)[A-Za-z0-9+/]{20,90}={0,2}(?=</)|(?<= URI=")cid:[A-Za-z0-9._@+=-]{1,200}(?=")'
+    rb'((?<=DigestValue>)[A-Za-z0-9+/]{20,90}={0,2}(?=</)|(?<= URI=")cid:[A-Za-z0-9._@+=-]{1,200}(?="))'
 )
 _MAX_KEPT_BYTES, _MAX_KEPT_VALUES = 8_000, 20
 
@@ -168,12 +168,15 @@ def _by_template(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> SignedIn
 
     Neither kind of value is changed by C14N. Whatever else is in it is part of the template, to the byte.
     """
-    found = _VARIABLE.findall(raw)
-    if len(raw) > _MAX_KEPT_BYTES or not 1 <= len(found) <= _MAX_KEPT_VALUES:
+    if len(raw) > _MAX_KEPT_BYTES:
+        return None
+    around = _VARIABLE.split(raw)  # with the values at the odd places
+    found = around[1::2]
+    if not 1 <= len(found) <= _MAX_KEPT_VALUES:
         return None
     stand_ins = tuple(_stand_in(number, one[:4] == b"cid:") for number, one in enumerate(found))
-    given = iter(stand_ins)
-    kept = _read_template(_VARIABLE.sub(lambda _: next(given), raw), inherited, stand_ins)
+    around[1::2] = stand_ins
+    kept = _read_template(b"".join(around), inherited, stand_ins)
     if kept is None:
         return None
     pieces, signed = kept
@@ -186,6 +189,7 @@ def _by_template(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> SignedIn
     return signed._replace(octets=octets, root=root, parts=parts)
 
 
+@lru_cache(maxsize=64)
 def _stand_in(number: int, is_uri: bool) -> bytes:
     """What stands for the value of that number: a URI, or base64 of 32 octets."""
     return b"cid:stand-in-%d@template" % number if is_uri else b64encode(b"stand-in of a digest %011d" % number)
