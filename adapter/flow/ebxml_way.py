@@ -7,6 +7,7 @@ What the settings say of the partner wins, then the agreement (CPA), then the re
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,7 @@ from cryptography import x509
 from adapter.config_mail import MAIL_DOMAINS
 from adapter.ebxml.agreement import Route
 from adapter.ebxml.words import cpa_id_without_agreement
-from adapter.errors import NotFoundError, RefusedError, SettingsError
+from adapter.errors import CardError, NotFoundError, RefusedError, SettingsError
 from adapter.flow.agreements import Held, ids_of
 from adapter.flow.ebxml_keys import company_signer, load_certificate, registered_certificate
 from adapter.flow.parts import Parts
@@ -95,7 +96,8 @@ def refuse_unreachable(
     road = agreement_of(receiver).road
     way = find_way(parts, tenant=tenant, sender=sender, partner=receiver, road=road, process=process)
     cms.refuse_certificate(way.encryption)
-    company_signer(parts, parts.tenant(tenant))
+    with suppress(CardError):  # a card that is out now may be in when the message goes; it waits (P26)
+        company_signer(parts, parts.tenant(tenant))
     mail = parts.mail_of(tenant)
     if road == EBXML_MAIL and mail is not None:
         # Encrypted, and in base64 with its line ends; the envelope beside it.

@@ -13,6 +13,7 @@ from adapter import xmlio
 from adapter.errors import CardError, RefusedError
 from adapter.security import xmldsig
 from adapter.security.keys import SigningKey
+from adapter.security.pkcs11_token import end_sessions
 from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, served
 from tests.journeys.rig import Rig, inquiry, letter, referral
 from tests.security.tokens import SoftToken, needs_softhsm, soft_token
@@ -154,6 +155,22 @@ def test_what_is_to_be_sent_waits_for_the_card(hsm: HsmRig, clinic: Clinic, toke
     assert hsm.state(sent) == [("confirmed", "awaited")]
     assert hsm.alarms[-1] == ("card:company", True)
     assert len(clinic.got) == 1
+
+
+def test_what_is_submitted_while_the_card_is_out_is_stored_and_waits(
+    hsm: HsmRig, clinic: Clinic, token: SoftToken
+) -> None:
+    hsm.adapter.close()
+    hsm.adapter = hsm.open()  # a new process, which has never seen the card
+    end_sessions()
+    token.take_out()
+    sent = hsm.send(referral(CLINIC))
+    assert hsm.state(sent) == [("queued", "awaited")]
+    assert hsm.alarms == [("card:company", False)]
+    token.put_in()
+    hsm.rounds(1)
+    assert hsm.state(sent) == [("confirmed", "awaited")]
+    assert hsm.alarms[-1] == ("card:company", True)
 
 
 def test_what_comes_while_the_card_is_out_is_told_nothing_and_taken_when_it_is_back(
