@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from adapter.config_mail import MAIL_DOMAINS
 from adapter.ebxml.decide import AnswerKind
 from adapter.ebxml.mime import unpack
 from adapter.ebxml.pack import Attachment, MailHead, pack_mail
@@ -69,22 +70,26 @@ def send_mail(
         raise SettingsError("there is no mail road", code="EBXML.ROAD", where="mail", cure="add [mail]")
     mail_id = parts.new_id() if row is None else f"message.{row['id']}.{parts.new_id()}"
     letter = Letter(mail_id=mail_id, envelope=envelope, attachments=tuple(attachments), envelope_id=envelope_id)
-    _address(partner)
+    _address(parts, partner)
     if row is not None:
         with parts.store.transaction() as db:
             mails.note_mailed(db, row, f"{mail_id}@{road.domain}", at=parts.store.now_us())
     _post(parts, road, partner, letter)
 
 
-def _address(partner: RegisterEntry | None) -> str:
+def _address(parts: Parts, partner: RegisterEntry | None) -> str:
     if partner is None or partner.edi_address is None:
         raise SettingsError("the register has no EDI address for the partner", code="EBXML.ADDRESS")
+    environment = parts.settings.environment.value
+    if MAIL_DOMAINS.get(partner.edi_address.rpartition("@")[2].lower(), environment) != environment:
+        text = "the partner's EDI address is of another environment"  # P22: nothing goes from one to the other
+        raise SettingsError(text, code="SETTINGS.MIX", where=f"HER-id {partner.her_id}")
     return partner.edi_address
 
 
 def _post(parts: Parts, road: MailRoad, partner: RegisterEntry | None, letter: Letter) -> None:
     """Boundary and the envelope's Content-ID are new each time; nothing signed is."""
-    receiver = _address(partner)
+    receiver = _address(parts, partner)
     head = MailHead(
         sender=road.settings.address,
         receiver=receiver,

@@ -415,7 +415,7 @@ def test_a_sender_that_got_our_mail_twice_is_told_apart_by_the_message_id(make_m
 # --- what cannot be sent ----------------------------------------------------------------------------------------------
 
 
-def test_a_mail_needs_a_road_and_the_partners_registered_address(make_mail: Make) -> None:
+def test_p22_a_mail_needs_a_road_and_the_partners_registered_address_of_our_environment(make_mail: Make) -> None:
     rig = make_mail()
     parts = rig.adapter.parts
     entry = parts.entry(CLINIC)
@@ -424,6 +424,9 @@ def test_a_mail_needs_a_road_and_the_partners_registered_address(make_mail: Make
         with pytest.raises(SettingsError) as caught:
             send_mail(parts, partner, b"<a/>", [], envelope_id=None, tenant="solvang")
         assert caught.value.code == "EBXML.ADDRESS"
+    with pytest.raises(SettingsError) as caught:  # P22
+        send_mail(parts, replace(entry, edi_address="a@EDI.nhn.no"), b"<a/>", [], envelope_id=None)
+    assert caught.value.code == "SETTINGS.MIX"
     with pytest.raises(SettingsError) as caught:
         send_mail(parts, entry, b"<a/>", [], envelope_id=None, tenant="another")
     assert caught.value.code == "EBXML.ROAD"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,10 @@ from adapter.flow import ebxml_mail, ebxml_round
 from adapter.flow.ebxml_mail import poll_mailbox
 from adapter.store import fence
 from adapter.transport.line import MAIL_FULL
+from adapter.worker import Service
 from tests.journeys.clinic import CLINIC, edi_address
 from tests.journeys.mailing import MailRig, Make
-from tests.transport.mail_servers import MOST_MAILS
+from tests.transport.mail_servers import MOST_MAILS, Scripted, Wire
 
 KINDS = pytest.mark.parametrize("kind", ["imap", "pop3"])
 JUNK = b"From: x@example.org\r\nTo: y@example.org\r\nContent-Type: text/plain\r\n\r\nhello\r\n"
@@ -430,6 +433,31 @@ def test_a_stop_ends_the_round_after_the_mail_under_way(make_mail: Make) -> None
     assert (rig.poll(), rig.told()) == (1, [])
     rig.adapter.parts.stopping.clear()
     assert (rig.poll(), len(rig.told())) == (2, 3)
+
+
+def test_a_stop_breaks_off_the_calls_to_mail_servers_that_hang(make_mail: Make) -> None:
+    heard = threading.Event()
+
+    def deaf(wire: Wire) -> None:
+        wire.say("220 hello")
+        wire.dialogue("250-me\r\n250 AUTH PLAIN", "235 OK", "250 OK", "250 OK", "354 go on")
+        wire.hear_until_dot()
+        heard.set()
+        wire.silence()
+
+    with Scripted(deaf) as server:
+        rig = make_mail(smtp={"port": server.port, "security": "none"})
+        hurry = replace(rig.settings.worker, stop_calls_within_s=0.2)
+        object.__setattr__(rig.adapter.parts, "settings", replace(rig.settings, worker=hurry))
+        rig.deliver(rig.note())
+        service = Service(rig.adapter.parts)
+        service.start()
+        assert heard.wait(10)
+        began = time.monotonic()
+        assert service.stop()
+        assert time.monotonic() - began < 2
+    [row] = rig.adapter.list()
+    assert row["direction"] == "in"  # it is stored, and its signal is owed as before
 
 
 def test_p28_with_a_full_disk_nothing_is_fetched_and_it_resumes_by_itself(make_mail: Make) -> None:
