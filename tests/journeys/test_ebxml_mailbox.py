@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapter.ebxml.opening import open_message
 from adapter.errors import TransportError
 from adapter.flow import ebxml_mail, ebxml_round
 from adapter.flow.ebxml_mail import poll_mailbox
@@ -559,6 +561,42 @@ def test_what_others_have_marked_as_ours_is_left_alone(make_mail: Make) -> None:
     rig.rounds(3)
     assert (rig.held(), rig.kept()) == (1, 1)
     assert len(rig.adapter.parts.mails[0].memory.strangers) == 1
+
+
+class Death(BaseException):
+    """The end of a process at this point."""
+
+
+@KINDS
+def test_a_death_after_any_commit_loses_nothing_and_takes_nothing_twice(make_mail: Make, kind: str) -> None:
+    rig = make_mail(kind)
+    deaths = 0
+    for number in range(1, 12):
+        rig.deliver(rig.note())
+        store = rig.adapter.parts.store
+        end = store.commits + number
+
+        def die(commits: int, end: int = end) -> None:
+            if commits >= end:
+                raise Death
+
+        store.after_commit = die
+        with suppress(Death):
+            rig.poll()
+            deaths -= 1
+        deaths += 1
+        store.after_commit = None
+        rig.adapter.close()
+        rig.adapter = rig.open()
+        rig.advance(seconds=ebxml_round.LEASE_S + 1)
+        rig.rounds(1)
+    assert deaths >= 6  # the lease, the bytes, the row, what is owed, what was sent, the end
+    assert (rig.steps(), rig.kept(), rig.open_alarms()) == (["accepted"] * 11, 11, [])
+    answered = [open_message(mail.content).envelope.receipt for mail in rig.sink.taken]
+    assert len({one.ref_to_message_id for one in answered if one is not None}) == 11
+    rig.advance(hours=73)
+    rig.poll()
+    assert rig.held() == 0
 
 
 def test_a_store_without_the_lease_lets_nobody_write(make_mail: Make) -> None:
