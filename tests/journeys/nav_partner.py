@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from typing import Any
 
@@ -28,6 +29,7 @@ from adapter.security.envelope_signature import sign_envelope
 from adapter.security.xmldsig import Verified
 from adapter.simulator import world as place
 from tests.journeys.clinic import SOFTWARE, Clinic, EbxmlRig, Got, registered
+from tests.journeys.mailing import Issuer
 from tests.journeys.rig import letter, load
 
 NAV = place.NAV
@@ -154,15 +156,21 @@ def question(rig: Any, **changes: Any) -> bytes:
     return letter(rig, "inbound-nav-question", sender=NAV, receiver=DOCTOR, **changes)
 
 
+@lru_cache(maxsize=1)
+def issuer() -> Issuer:
+    return Issuer()
+
+
 class NavRig(EbxmlRig):
-    """Solvang and a NAV on ebXML. ``signs_with`` of the doctor are the settings of the doctor's key."""
+    """Solvang and a NAV on ebXML. ``agreed`` changes NAV's entry in the address book."""
 
     nav: NavPartner
     agreed: dict[str, Any] = {}
 
     def _write_keys(self) -> None:
+        self.issuing = issuer().start()  # the same keys for every rig: making them takes a while
         super()._write_keys()
-        root = self.world.keys.root
+        root = self.issuing
         sealed = key_usage(key_encipherment=True)
         self.nav = NavPartner(
             rig=self,
@@ -172,6 +180,9 @@ class NavRig(EbxmlRig):
             ours=self.ours,
         )
         self.person = self.world.keys.persons["solvang", "lege"]
+
+    def issuer(self) -> Any:
+        return self.issuing
 
     def open(self) -> Any:
         file = self.folder / "addressbook.json"

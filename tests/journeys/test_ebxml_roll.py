@@ -20,13 +20,21 @@ from adapter.security.demo_ca import key_usage, write_pkcs12
 from adapter.security.envelope_signature import verify_envelope
 from adapter.security.keys import SigningKey
 from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, registered, served
+from tests.journeys.mailing import issuer
 from tests.journeys.rig import letter, referral
+
+
+class RollRig(EbxmlRig):
+    """The same keys to begin with for every rig: making them takes a while."""
+
+    def issuer(self) -> Any:
+        return issuer().start()
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[EbxmlRig]:
     with served() as (port, clinics):
-        made = type("RigHere", (EbxmlRig,), {"port": port})(tmp_path)
+        made = type("RigHere", (RollRig,), {"port": port})(tmp_path)
         clinics.append(made.clinic)
         yield made
         made.close()
