@@ -23,7 +23,6 @@ from adapter.ebxml.opening import open_http
 from adapter.ebxml.pack import Attachment, Packed, pack_http
 from adapter.ebxml.plaintext import build_plaintext
 from adapter.errors import AccessError, AdapterError, TransportError, UnknownOutcomeError
-from adapter.flow.dispatch import AWAITED, plan_of, record_failure
 from adapter.flow.ebxml_keys import company_signer, software_of
 from adapter.flow.ebxml_look import look_first
 from adapter.flow.ebxml_plan import (
@@ -38,6 +37,7 @@ from adapter.flow.ebxml_plan import (
 from adapter.flow.ebxml_post import send_mail
 from adapter.flow.ebxml_proof import judge_signal, record_signal
 from adapter.flow.ebxml_way import Way, find_address, find_way
+from adapter.flow.outcomes import AWAITED, plan_of, record_failure
 from adapter.flow.parts import Parts
 from adapter.flow.processes import agreement_of, named
 from adapter.identifiers import is_message_id

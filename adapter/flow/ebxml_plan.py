@@ -14,8 +14,8 @@ from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import Opened
 from adapter.errors import AdapterError, UnknownOutcomeError
 from adapter.flow.alarms import all_clear, raise_alarm
-from adapter.flow.dispatch import plan_of
 from adapter.flow.ebxml_way import Way
+from adapter.flow.outcomes import plan_of
 from adapter.flow.parts import Parts
 from adapter.model.delivery import Leg
 from adapter.model.partner import Agreement

@@ -19,8 +19,8 @@ from adapter.ebxml.read import signed_references
 from adapter.ebxml.words import ERROR_CODES, Envelope, SignedReference
 from adapter.errors import TransportError
 from adapter.flow.alarms import all_clear, raise_alarm
-from adapter.flow.dispatch import close_answered
 from adapter.flow.ebxml_keys import verify
+from adapter.flow.outcomes import close_answered
 from adapter.flow.parts import Parts
 from adapter.model.delivery import Leg, allowed
 from adapter.store import journal, outbox

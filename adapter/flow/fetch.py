@@ -17,8 +17,8 @@ from adapter.errors import (
     UnsupportedError,
 )
 from adapter.flow.alarms import all_clear, raise_alarm
-from adapter.flow.dispatch import access_works, pause_for
 from adapter.flow.identity import written_id
+from adapter.flow.outcomes import access_works, pause_for
 from adapter.flow.parts import Parts
 from adapter.model.wire import InboxItem, Road
 from adapter.security import content

@@ -6,7 +6,7 @@ from typing import Any
 
 from adapter.errors import InputError, NotFoundError, StateError
 from adapter.flow.alarms import all_clear
-from adapter.flow.dispatch import plan_of
+from adapter.flow.outcomes import plan_of
 from adapter.flow.parts import Parts
 from adapter.model.delivery import ANSWERED, Answer, Leg, Step, allowed
 from adapter.model.wire import EBXML_ROADS

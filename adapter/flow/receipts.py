@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from adapter.codes import Coded
 from adapter.errors import AccessError, AdapterError, RemoteRefusalError, StateError
 from adapter.flow.alarms import raise_alarm
-from adapter.flow.dispatch import access_works, pause_for
 from adapter.flow.identity import written_id
+from adapter.flow.outcomes import access_works, pause_for
 from adapter.flow.parts import Parts
 from adapter.model.delivery import ANSWERED, Answer, Leg, allowed, status_poll_wait_s
 from adapter.model.partner import AddressBook

@@ -10,8 +10,8 @@ from adapter.config import OverdueLimit
 from adapter.errors import AdapterError, StoreError
 from adapter.flow.alarms import all_clear, open_names, raise_alarm
 from adapter.flow.clocks import clock_of
-from adapter.flow.dispatch import DAMAGED
 from adapter.flow.handover import auto_sort
+from adapter.flow.outcomes import DAMAGED
 from adapter.flow.parts import HOUR_US, Parts, limit_for
 from adapter.model.delivery import ANSWERED, Answer, Leg, Step
 from adapter.store import journal, outbox, queries

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from adapter import worker
 from adapter.codes import Coded
 from adapter.errors import InputError, RefusedError, StateError, TransportError, UnknownOutcomeError
-from adapter.flow import dispatch, receipts, watch
+from adapter.flow import dispatch, outcomes, receipts, watch
 from adapter.model.receipt import ReceiptSeen, ReceiptStatus, Verdict
 from adapter.model.wire import Sent
 from adapter.security.demo_ca import write_pkcs12
@@ -52,7 +52,7 @@ def test_p2_an_answer_that_comes_after_its_claim_ran_out_ends_the_wait_for_proof
     dispatch.recover_claims(rig.adapter.parts)  # another worker takes us for dead
     assert rig.state(sent) == [("unknown", "awaited")]
     answer = Sent(remote_id="eeeeeeee-0000-4000-8000-000000000001")
-    dispatch.record_sent(rig.adapter.parts, rows, message_of(rig, rows), answer, None)
+    outcomes.record_sent(rig.adapter.parts, rows, message_of(rig, rows), answer, None)
     assert rig.state(sent) == [("sent", "awaited")]
     rig.rounds(4)
     assert posts(rig) == 0  # nothing is sent a second time
@@ -203,7 +203,7 @@ def test_p4_an_acceptance_after_giving_up_is_taken(rig: Rig) -> None:
     sent = rig.send(referral())
     rows = claimed(rig)
     rig.advance(hours=73)
-    dispatch.record_failure(rig.adapter.parts, rows, TransportError("no way out"))
+    outcomes.record_failure(rig.adapter.parts, rows, TransportError("no way out"))
     assert rig.state(sent) == [("abandoned", "awaited")]
     assert seen(rig, sent, ReceiptStatus.OK, place.GRANLI_FRISKLIV) == "accepted"
     assert (rig.state(sent), rig.attention()) == ([("confirmed", "accepted")], [])
@@ -218,7 +218,7 @@ def test_p4_an_apprec_for_what_never_left_moves_nothing(rig: Rig) -> None:
 
 def test_p4_an_apprec_ends_the_way_of_a_row_that_was_put_back_into_the_queue(rig: Rig) -> None:
     sent = rig.send(referral())
-    dispatch.record_failure(rig.adapter.parts, claimed(rig), TransportError("try later"))
+    outcomes.record_failure(rig.adapter.parts, claimed(rig), TransportError("try later"))
     assert rig.state(sent) == [("queued", "awaited")]
     assert seen(rig, sent, ReceiptStatus.OK, place.GRANLI_FRISKLIV) == "accepted"
     change = rig.send({**load("referral-frisklivssentral-change"), "receiver": {"her_id": place.GRANLI_FRISKLIV}})
@@ -406,7 +406,7 @@ def test_p28_with_retention_final_bytes_go_and_open_ones_stay(make_rig: MakeRig)
 def test_an_unknown_outcome_error_keeps_every_row_of_its_message_together(rig: Rig) -> None:
     plain = {**load("dialogue-status-henvisning"), "sender": US, "receiver": {"her_id": place.BEKKELIA_GP}}
     sent = rig.send({**plain, "copies": [{"her_id": place.NORDVIK_POLICLINIC}]})
-    dispatch.record_failure(rig.adapter.parts, claimed(rig), UnknownOutcomeError("cut"))
+    outcomes.record_failure(rig.adapter.parts, claimed(rig), UnknownOutcomeError("cut"))
     assert rig.state(sent) == [("unknown", "awaited")] * 2
     rig.rounds(4)
     assert posts(rig) == 1
