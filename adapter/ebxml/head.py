@@ -139,9 +139,10 @@ def find_head(data: bytes, start: int, end: int, limits: MimeLimits) -> tuple[He
 
     Raises UnreadableError: MIME.HEAD (too large), MIME.HEADERS (too many lines), MIME.LINE (a line too long).
     """
-    for blank in (b"\r\n", b"\n"):
-        if data.startswith(blank, start, end):
-            return Head(), start + len(blank)
+    if data[start : start + 1] in (b"\r", b"\n"):
+        for blank in (b"\r\n", b"\n"):
+            if data.startswith(blank, start, end):
+                return Head(), start + len(blank)
     found = _BLANK.search(data, start, min(end, start + limits.head_bytes + 4))
     if found is None and end - start > limits.head_bytes:
         raise UnreadableError(f"a head is larger than {limits.head_bytes} bytes", code="MIME.HEAD")

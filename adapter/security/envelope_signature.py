@@ -278,9 +278,13 @@ def _copy_without(root: Element, elements: Sequence[Element]) -> Element:
     Never the tree itself: lxml drops namespace declarations that it thinks redundant when it puts an element back, and
     prefixes in attribute values and XPaths lose their meaning.
     """
+    twin = copy.deepcopy(root)
+    if [element.tag for element in elements] == [_SIGNATURE]:  # the one there is: it need not be looked for by place
+        for signature in list(twin.iter(_SIGNATURE)):
+            xmlio.cut(signature)
+        return twin
     leaving = set(elements)
     places = {number for number, element in enumerate(root.iter()) if element in leaving}
-    twin = copy.deepcopy(root)
     for element in [element for number, element in enumerate(twin.iter()) if number in places]:
         xmlio.cut(element)
     return twin
