@@ -7,13 +7,11 @@ NOOP, CAPA, QUIT. One session has a mailbox at a time; deletions count when QUIT
 from __future__ import annotations
 
 import re
-import socket
 import socketserver
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Any
 
+from adapter.simulator.loopback import LoopbackServer
 from adapter.simulator.mailroom import Mail, Mailroom
 
 IDLE_S = 600.0  # the least that RFC 1939 allows
@@ -192,42 +190,11 @@ class _Connection(socketserver.StreamRequestHandler):
             self.wfile.write(session.answer(line))
 
 
-class Pop3Server(socketserver.ThreadingTCPServer):
+class Pop3Server(LoopbackServer):
     """Serves a mailroom on a free loopback port from ``start`` to ``stop``."""
 
-    daemon_threads = True
-    block_on_close = False
-    allow_reuse_address = True
+    most_connections = MOST_SESSIONS
 
     def __init__(self, mailroom: Mailroom, port: int = 0) -> None:
         self.mailroom = mailroom
-        self._open: set[socket.socket] = set()
-        self._guard = threading.Lock()
-        super().__init__(("127.0.0.1", port), _Connection)
-        self.port = int(self.server_address[1])
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name="simulator-pop3", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def verify_request(self, request: Any, client_address: Any) -> bool:
-        with self._guard:
-            if len(self._open) >= MOST_SESSIONS:
-                return False
-            self._open.add(request)
-        return True
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._guard:
-            self._open.discard(request)
-        super().shutdown_request(request)
-
-    def stop(self) -> None:
-        """Stop accepting and close every open connection."""
-        self.shutdown()
-        self.server_close()
-        with self._guard:
-            still_open = list(self._open)
-        for connection in still_open:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        super().__init__(_Connection, port, "pop3")

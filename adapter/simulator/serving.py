@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from adapter.simulator.faults import SHAPES, Fault, Faults
+from adapter.simulator.loopback import LoopbackServer
 
 MAX_LINE = 32_768
 MAX_HEADERS = 64
@@ -261,38 +262,15 @@ class Connection(socketserver.StreamRequestHandler):
         return whole
 
 
-class Listener(socketserver.ThreadingTCPServer):
-    """A listening socket on loopback; connections above the bound are closed at once."""
+class Listener(LoopbackServer):
+    """The socket of a site."""
 
-    daemon_threads = True
-    block_on_close = False
-    allow_reuse_address = True
-    request_queue_size = 128
+    most_connections = MAX_CONNECTIONS
 
     def __init__(self, site: Site, port: int = 0) -> None:
         self.site = site
-        self._open: set[socket.socket] = set()
-        self._guard = threading.Lock()
-        super().__init__(("127.0.0.1", port), Connection)
-        site.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self._thread = threading.Thread(
-            target=self.serve_forever, args=(0.02,), name=f"simulator-{site.name}", daemon=True
-        )
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def verify_request(self, request: Any, client_address: Any) -> bool:
-        with self._guard:
-            if len(self._open) >= MAX_CONNECTIONS:
-                return False
-            self._open.add(request)
-        return True
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._guard:
-            self._open.discard(request)
-        super().shutdown_request(request)
+        super().__init__(Connection, port, site.name)
+        site.url = f"http://127.0.0.1:{self.port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is its own affair; anything else is kept for the tests to see."""
@@ -302,13 +280,3 @@ class Listener(socketserver.ThreadingTCPServer):
         if not isinstance(error, OSError):
             self.site.faults.seen[(self.site.name, f"defect {type(error).__name__}")] += 1
             sys.excepthook(*sys.exc_info())
-
-    def stop(self) -> None:
-        """Stop accepting and close every open connection."""
-        self.shutdown()
-        self.server_close()
-        with self._guard:
-            still_open = list(self._open)
-        for connection in still_open:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)

@@ -221,6 +221,6 @@ def test_a_defect_of_the_simulator_is_seen_and_ends_one_connection_only(
 def test_more_connections_than_the_bound_are_closed_at_once(
     simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapter.simulator.serving.MAX_CONNECTIONS", 0)
+    monkeypatch.setattr("adapter.simulator.serving.Listener.most_connections", 0)
     with pytest.raises(requests.ConnectionError):
         _admin(simulation, "GET", "urls")
