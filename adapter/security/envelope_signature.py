@@ -113,7 +113,7 @@ def sign_envelope(root: Element, signer: Signer, parts: Mapping[str, Octets]) ->
     end = b"</%s>" % _written_name(header).encode()
     if skeleton.count(end) != 1:
         raise InputError("the envelope has more than one Header", code="SIGN.ENVELOPE")
-    leaving = _for_next_hop(root)
+    leaving = _for_next_hop(root, skeleton)
     if not all(_may_be_left_out(element, header) for element in leaving):
         raise InputError("only SyncReply and foreign blocks may be for the next hop", code="SIGN.NEXT_HOP")
     octets = xmlio.canonical(_copy_without(root, leaving)) if leaving else skeleton
@@ -247,22 +247,29 @@ def _check_root(root: Element, reference: RootReference) -> tuple[bytes, tuple[s
 
     Exclusive C14N leaves namespaces out, so that the octets alone say what was signed: then there is no tree.
     """
-    header = _header_of(root)
-    leaving = (
-        [element for element in _for_next_hop(root) if element.tag != _SIGNATURE] if reference.without_next else []
-    )
+    header, signature = _header_of(root), list(root.iter(_SIGNATURE))
+    twin = _copy_without(root, signature)
+    octets = content.canonical(twin, reference.form.exclusive, reference.form.prefixes)
+    leaving = _for_next_hop(root, octets) if reference.without_next else []
+    leaving = [element for element in leaving if element.tag != _SIGNATURE]
     if not all(_may_be_left_out(element, header) for element in leaving):
         raise broken("a part of the message that matters is not signed", uncovered=("",))
     left_out = tuple(etree.QName(element).localname for element in leaving)
-    twin = _copy_without(root, [*leaving, *root.iter(_SIGNATURE)])
-    octets = content.canonical(twin, reference.form.exclusive, reference.form.prefixes)
+    if leaving:
+        twin = _copy_without(root, [*leaving, *signature])
+        octets = content.canonical(twin, reference.form.exclusive, reference.form.prefixes)
     if hashlib.new(reference.algorithm, octets).digest() != reference.digest:
         raise broken("the envelope is not what was signed", uncovered=("",))
     return octets, left_out, None if reference.form.exclusive else twin
 
 
-def _for_next_hop(root: Element) -> list[Element]:
-    """The elements that the XPath of ebMS 2.0 leaves out, with all that is in them."""
+def _for_next_hop(root: Element, octets: bytes) -> list[Element]:
+    """The elements that the XPath of ebMS 2.0 leaves out, with all that is in them.
+
+    ``octets``: a canonical form of the tree, in which their actors would stand letter by letter.
+    """
+    if not any(actor.encode() in octets for actor in (NEXT_MSH, NEXT)):
+        return []
     return [element for element in root.iter(etree.Element) if element.get(ACTOR) in (NEXT_MSH, NEXT)]
 
 
