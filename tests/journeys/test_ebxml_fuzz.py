@@ -29,7 +29,7 @@ from tests.journeys.clinic import CLINIC, SOFTWARE, EbxmlRig, served
 from tests.journeys.rig import letter
 
 BOUNDED = settings(
-    max_examples=40, deadline=5_000, suppress_health_check=[HealthCheck.too_slow], database=None, derandomize=True
+    max_examples=25, deadline=5_000, suppress_health_check=[HealthCheck.too_slow], database=None, derandomize=True
 )
 PIECES = st.sampled_from(
     [
@@ -152,7 +152,7 @@ def test_damaged_ciphertext_under_a_sound_signature_is_answered(rig: EbxmlRig, s
     answered(rig, whole.body(), whole.headers)
 
 
-@settings(BOUNDED, max_examples=20)
+@settings(BOUNDED, max_examples=12)
 @given(found=edits(), form=st.sampled_from(["raw", "mime"]))
 def test_a_damaged_document_is_taken_and_judged_without_raising(
     rig: EbxmlRig, sample: Any, found: Any, form: str

@@ -29,6 +29,7 @@ from adapter.security.envelope_profile import read_envelope_plan
 from adapter.simulator import world as place
 from tests.journeys.bad_envelopes import SIGNATURE, resigned
 from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, served
+from tests.journeys.mailing import issuer
 from tests.journeys.rig import letter
 from tests.journeys.test_ebxml_bad import told
 
@@ -41,7 +42,7 @@ SHA1 = {
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[EbxmlRig]:
     with served() as (port, clinics):
-        made = type("RigHere", (EbxmlRig,), {"port": port})(tmp_path)
+        made = type("RigHere", (EbxmlRig,), {"port": port, "issuer": lambda _: issuer().start()})(tmp_path)
         clinics.append(made.clinic)
         yield made
         made.close()

@@ -20,6 +20,7 @@ from adapter.security.envelope_signature import sign_envelope, verify_envelope
 from adapter.simulator import world as place
 from adapter.xmlio import parse
 from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, served
+from tests.journeys.mailing import issuer
 from tests.journeys.rig import letter
 
 PDF = b"%PDF-1.7\nsynthetic\n%%EOF\n"
@@ -28,7 +29,7 @@ PDF = b"%PDF-1.7\nsynthetic\n%%EOF\n"
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[EbxmlRig]:
     with served() as (port, clinics):
-        made = type("RigHere", (EbxmlRig,), {"port": port})(tmp_path)
+        made = type("RigHere", (EbxmlRig,), {"port": port, "issuer": lambda _: issuer().start()})(tmp_path)
         clinics.append(made.clinic)
         yield made
         made.close()

@@ -21,13 +21,14 @@ from adapter.security.envelope_signature import sign_envelope, verify_envelope
 from adapter.simulator import world as place
 from adapter.xmlio import parse, serialise
 from tests.journeys.clinic import CLINIC, SOFTWARE, Clinic, EbxmlRig, served
+from tests.journeys.mailing import issuer
 from tests.journeys.rig import letter, referral
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[EbxmlRig]:
     with served() as (port, clinics):
-        made = type("RigHere", (EbxmlRig,), {"port": port})(tmp_path)
+        made = type("RigHere", (EbxmlRig,), {"port": port, "issuer": lambda _: issuer().start()})(tmp_path)
         clinics.append(made.clinic)
         yield made
         made.close()
