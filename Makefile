@@ -15,10 +15,11 @@ install: .venv/installed
 demo: .venv/installed
 	$(BIN)/adapter demo
 
-# Two workers; a file's tests stay together. JOBS=0 runs all in one process.
+# Two workers; a file's tests stay together, and files begin in order, so that the long runs of kills are not the last.
+# JOBS=0 runs all in one process.
 JOBS ?= 2
 test: .venv/installed
-	$(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 check: .venv/installed
 	$(BIN)/ruff check adapter tests
