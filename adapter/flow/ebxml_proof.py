@@ -114,8 +114,10 @@ def record_signal(parts: Parts, row_id: str, proof: Proof, raw: bytes) -> None:
 def _record(parts: Parts, db: sa.Connection, row: Row, proof: Proof, raw: bytes, now: int) -> str | None:
     """The text of the alarm that is due, None for none."""
     if proof.leg is None:
-        journal.note(db, row, at=now, kind="unproved signal", detail=proof.detail)
         suspect = proof.detail.get("reason") not in _HARMLESS
+        if suspect and row["attention"] is None:
+            journal.flag(db, row, "unproved signal", at=now)  # the alarm holds until it is settled, or the proof comes
+        journal.note(db, row, at=now, kind="unproved signal", detail=proof.detail)
         return "a signal about our message is not its receiver's own proof (P19)" if suspect else None
     if allowed(Leg(row["leg"]), proof.leg):
         journal.add_payload(db, row["message_id"], f"signal-{parts.new_id()}", raw)

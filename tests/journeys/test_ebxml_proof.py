@@ -69,6 +69,16 @@ def test_p19_a_receipt_that_is_no_proof_alarms(rig: EbxmlRig, clinic: Clinic, wh
     assert open_alarms(rig) == ["signal"]
 
 
+def test_p19_the_alarm_of_a_forged_receipt_holds_until_the_proof_comes(rig: EbxmlRig, clinic: Clinic) -> None:
+    message_id, got = sent(rig, "silent")
+    clinic.post(clinic.receipt(got.words, got.opened, "forged"))
+    rig.rounds(2)  # with their housekeeping
+    assert (open_alarms(rig), rig.attention()) == (["signal"], ["unproved signal"])
+    clinic.post(clinic.receipt(got.words, got.opened))
+    rig.rounds(1)
+    assert (rig.state(message_id), open_alarms(rig), rig.attention()) == ([("confirmed", "awaited")], [], [])
+
+
 def test_an_error_after_the_acknowledgment_changes_nothing_and_tells_a_person(rig: EbxmlRig, clinic: Clinic) -> None:
     message_id, got = sent(rig)
     rig.advance(days=4)
