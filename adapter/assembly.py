@@ -178,11 +178,13 @@ class Adapter:
         from adapter.flow import ebxml_ask
 
         self._refuse_when_full()
-        owned = self._tenant(None).her_ids if sender is None else (sender,)
-        if not owned:
-            raise InputError("the tenant has no HER-id to ask from", where="sender")
+        owned = [her_id for tenant in self.parts.settings.tenant for her_id in tenant.her_ids[:1]]
+        if sender is None and len(owned) != 1:
+            cure = f"give --from (sender), e.g. {owned[0]}" if owned else "give a tenant her_ids"
+            raise InputError("which of our addresses asks?", where="sender", cure=cure)
+        asks = sender if sender is not None else owned[0]
         waiting = pause or self.parts.stopping.wait
-        return ebxml_ask.ping(self.parts, her_id, sender=owned[0], wait_s=wait_s, pause=waiting)
+        return ebxml_ask.ping(self.parts, her_id, sender=asks, wait_s=wait_s, pause=waiting)
 
     def ask_status(
         self, any_id: str, *, partner: int | None = None, wait_s: float = 60.0, pause: Pause | None = None

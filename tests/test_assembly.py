@@ -171,6 +171,13 @@ def test_p23_a_caller_with_several_tenants_names_one(make_rig: MakeRig) -> None:
         rig.adapter.take("journal", tenant="nobody")
 
 
+def test_with_several_tenants_a_ping_says_how_to_name_the_address_that_asks(make_rig: MakeRig) -> None:
+    rig = make_rig(tenants=("solvang", "fjellglott"))
+    with pytest.raises(InputError) as refused:
+        rig.adapter.ping(place.BEKKELIA_GP)
+    assert (refused.value.where, f"--from (sender), e.g. {US}" in (refused.value.cure or "")) == ("sender", True)
+
+
 def read_message(plain: dict[str, Any]) -> Any:
     from adapter import shapes
     from adapter.model.message import OutgoingMessage
