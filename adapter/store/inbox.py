@@ -177,7 +177,9 @@ def take_lease(db: sa.Connection, name: str, holder: str, *, now: int, until: in
         return None
     fence = int(found["fence"]) + other
     # Compare and set: somebody else may have taken the lapsed lease since it was read.
-    unchanged = sa.and_(lease.c.name == name, lease.c.holder == found["holder"], lease.c.fence == found["fence"])
+    # A holder that has renewed it while we waited for its write (PostgreSQL) keeps it, so the time counts too.
+    same = (lease.c.holder == found["holder"], lease.c.fence == found["fence"], lease.c.until == found["until"])
+    unchanged = sa.and_(lease.c.name == name, *same)
     taken = db.execute(lease.update().where(unchanged).values(holder=holder, until=until, fence=fence)).rowcount
     return fence if taken else None
 
