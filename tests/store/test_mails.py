@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -150,6 +151,15 @@ def test_a_lease_can_be_left_closed_for_a_while(store: Store, clock: Clock) -> N
     assert fence.take(store, "box", "two", lasts_s=10) is not None
 
 
+def until_it_waits(store: Store) -> None:
+    """On PostgreSQL: until somebody has read the lease and waits for its row."""
+    ends = time.monotonic() + 5
+    while store.postgres and time.monotonic() < ends:
+        with store.reading() as db:
+            if db.exec_driver_sql("SELECT 1 FROM pg_locks WHERE NOT granted").first() is not None:
+                return
+
+
 def test_nobody_takes_the_lease_while_a_write_behind_it_is_under_way(store: Store, clock: Clock) -> None:
     held = fence.take(store, "box", "one", lasts_s=10)
     assert held is not None
@@ -158,6 +168,7 @@ def test_nobody_takes_the_lease_while_a_write_behind_it_is_under_way(store: Stor
         with fence.FencedStore(store, held).transaction() as db:
             taking = pool.submit(fence.take, store, "box", "two", lasts_s=10)
             mails.forget_mail(db, "x")
+            until_it_waits(store)
             assert not taking.done()
             inbox.take_lease(db, "box", "one", now=store.now_us(), until=store.now_us() + 10 * SECOND)
         assert taking.result() is None
