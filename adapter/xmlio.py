@@ -189,9 +189,8 @@ def _guard_tree(root: Element, limits: Limits, data: bytes) -> None:
     docinfo, size_bytes = root.getroottree().docinfo, len(data)
     if docinfo.internalDTD is not None or docinfo.externalDTD is not None:
         raise UnreadableError("a document type declaration is not accepted", code="T01.DOCTYPE")
-    # Each stands in the bytes as "<?" (all encodings that are taken have ASCII in them), as the declaration does.
+    # Each is "<?" in the bytes (all encodings taken have ASCII in them); in large ones the tree is searched faster.
     declared = _DECLARES.match(data) is not None
-    # In a large document, which is mostly base64, walking the tree costs less than searching the bytes.
     may_have = not limits.instructions and (size_bytes > _WINDOW or data.count(b"<?") > declared)
     instruction = _first_instruction(root) if may_have else None
     if instruction is not None:
