@@ -75,17 +75,23 @@ def take_answer(parts: Parts, row: Row, opened: Opened, reply: HttpReply) -> Non
     ordinary way in."""
     if opened.envelope.kind is None and reply.body:
         raise UnknownOutcomeError("the response is no ebXML message", code="EBXML.NO_PROOF")
+    if opened.envelope.kind is Kind.PAYLOAD:
+        from adapter.flow.ebxml_in import receive_envelope
+
+        try:  # before the row is done: what dies here is asked for again by the same envelope
+            receive_envelope(parts, reply.body, reply.headers.items())
+        except AdapterError as error:  # ours: the partner has our message, and its answer has not been kept
+            raise UnknownOutcomeError("the answer in the response could not be taken in", code=error.code) from None
     now = parts.store.now_us()
     columns: dict[str, Any] = {"due_at": None, "lease_by": None, "lease_until": None, "sent_at": now}
     with parts.store.transaction() as db:
         found = outbox.find_delivery(db, row["id"])
         assert found is not None
         detail = {"remote_id": row["remote_id"], "via": "response", "proof": False}
-        journal.move(db, found, at=now, kind="sent", leg=Leg.SENT, detail=detail, **columns)
-    if opened.envelope.kind is Kind.PAYLOAD:
-        from adapter.flow.ebxml_in import receive_envelope
-
-        receive_envelope(parts, reply.body, reply.headers.items())
+        if found["leg"] in (Leg.SENDING.value, Leg.UNKNOWN.value):
+            journal.move(db, found, at=now, kind="sent", leg=Leg.SENT, detail=detail, **columns)
+        else:  # the answer was matched meanwhile, and proves more than this
+            journal.note(db, found, at=now, kind="sent", detail=detail)
 
 
 def watch_own_key(parts: Parts, way: Way, signer: Signer) -> None:

@@ -331,6 +331,27 @@ def test_a_business_message_in_the_response_of_the_synchronous_form_is_taken_in(
     assert rig.state(sent)[0][1] == "accepted"
 
 
+def test_the_answer_in_a_response_is_kept_before_its_question_is_done(rig: AgreedRig) -> None:
+    rig.agree(acknowledge="never", retries=None)
+    object.__setattr__(rig.adapter.parts, "ebxml_http", Answering(rig))
+    rig.send(referral(CLINIC))
+    rig.rounds(1)
+    kinds = [event["kind"] for event in rig.adapter.events()]
+    assert kinds.index("envelope received") < kinds.index("sent")
+
+
+def test_an_answer_in_a_response_that_cannot_be_taken_in_is_asked_for_again_by_the_same_envelope(
+    rig: AgreedRig,
+) -> None:
+    rig.agree(acknowledge="never", retries=None)
+    object.__setattr__(rig.adapter.parts, "ebxml_http", Answering(rig))
+    keys = rig.adapter.parts.signer
+    object.__setattr__(rig.adapter.parts, "signer", lambda name: keys(name) if name == "company" else keys("lost"))
+    sent = rig.send(referral(CLINIC))
+    rig.rounds(1)
+    assert rig.state(sent) == [("unknown", "awaited")]
+
+
 def test_an_apprec_of_ours_goes_back_under_the_agreement_that_its_message_came_under_even_when_it_has_ended(
     rig: AgreedRig, clinic: Clinic
 ) -> None:
