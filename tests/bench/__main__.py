@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import platform
 import sys
 import time
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ def line(figure: Figure) -> str:
 
 def main(wanted: list[str]) -> int:
     """Print the table; 1 when a bound was missed."""
+    print(f"Python {platform.python_version()}, {platform.python_compiler()}, {Path(sys.executable).resolve()}")
     print(f"{'figure':64} {'value':>10}  {'goal':12}")
     missed = 0
     for figure in figures(wanted):
