@@ -60,6 +60,8 @@ def set_aside(document: bytes) -> tuple[bytes, list[Text]]:
     Only texts that are base64 (and line breaks) to the last character are taken. Nothing is parsed here: the caller
     makes sure with ``markers_alone`` that each marker became the whole text of a Base64Container.
     """
+    if len(document) < LARGE:
+        return document, []
     view = memoryview(document)
     parts: list[bytes] = []
     texts: list[Text] = []
@@ -103,18 +105,17 @@ def markers_alone(root: Element, markers: Sequence[bytes]) -> bool:
 
 def digest(root: Element, algorithm: str) -> bytes:
     """The digest of the root's inclusive canonical form; the tree is the same afterwards."""
-    hasher = hashlib.new(algorithm)
-    if next(root.iter(xmlio.BASE64_CONTAINER), None) is None:
-        hasher.update(xmlio.canonical(root))
-        return hasher.digest()
-    with xmlio.texts_out(root, _instead) as taken:
+    boxes = xmlio.long_texts(root)
+    if not boxes:
+        return hashlib.new(algorithm, xmlio.canonical(root)).digest()
+    with xmlio.texts_out(root, _instead, boxes) as taken:
         texts = [text for _, text in taken]
         octets = xmlio.canonical(root)
     try:
         parts = cut(octets, markers_for(texts))
     except ValueError:  # somebody has written our markers into the document
-        hasher.update(xmlio.canonical(root))
-        return hasher.digest()
+        return hashlib.new(algorithm, xmlio.canonical(root)).digest()
+    hasher = hashlib.new(algorithm)
     for part, text in zip(parts, texts, strict=False):
         hasher.update(part)
         for at in range(0, len(text), _STEP):

@@ -5,7 +5,6 @@ Everything here is structure. Nothing is computed and nothing is trusted; what i
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode
 from collections.abc import Container, Iterable, Iterator
 from functools import lru_cache
@@ -51,10 +50,11 @@ DIGESTS = {
 }
 SHA1_NAMES = {DS + "rsa-sha1", DS + "sha1"}
 _XML = "{http://www.w3.org/XML/1998/namespace}"
-_PLAIN_BASE64 = re.compile(rb"[A-Za-z0-9+/=]+")
-_STAND_IN = b"TheDigestStandsHere"  # base64 characters, so that it is written as any digest is
-_MAX_KEPT_BYTES = 8_000
+_STAND_INS = b"TheDigestStandsHere+", b"TheSignatureValueStandsHere+"  # base64, so that they are written as any is
+_DIGEST_FROM, _VALUE_FROM = b"DigestValue>", b"SignatureValue>"
+_MAX_KEPT_BYTES = 12_000
 _MAX_CERTIFICATES, _MAX_CERTIFICATE_CHARS = 8, 20_000
+_MAX_ALIKE = 256
 _X509_DATA, _X509_CERTIFICATE = f"{{{DS}}}X509Data", f"{{{DS}}}X509Certificate"
 
 
@@ -78,7 +78,7 @@ class Plan(NamedTuple):
 
     octets: bytes
     value: bytes
-    key_info: Element
+    certificates: tuple[x509.Certificate, ...]
     asked: Asked
     digest: bytes
 
@@ -90,19 +90,26 @@ def broken(text: str) -> SignatureError:
 
 def read_plan(signature: Element, allow_sha1: bool) -> Plan:
     """The plan of a Signature that keeps to the profile; raises SignatureError for any other."""
-    info, value, key_info = parts_of(signature, "SignedInfo", "SignatureValue", "KeyInfo")
     inherited = tuple(inherited_by(signature))
-    raw = etree.tostring(info, with_tail=False)
-    found = _split(raw)
-    if found is None:
-        octets, digest, asked = _read_signed_info(raw, inherited)
-    else:
-        before, digest, after = found
-        first, last, asked = _read_template(before, after, inherited)
-        octets = first + digest + last
-    if not allow_sha1 and {asked.method, asked.digest_method} & SHA1_NAMES:
+    plan = _by_template(_written(signature), inherited)
+    if plan is not None and (allow_sha1 or not is_sha1(plan.asked)):
+        return plan
+    octets, asked, digest, value, key_info = _read_parts(signature, inherited)
+    if not allow_sha1 and is_sha1(asked):
         raise broken("SHA-1 is not accepted from this sender")
-    return Plan(octets=octets, value=read_base64(value), key_info=key_info, asked=asked, digest=decode(digest.decode()))
+    value_octets, digest_octets = read_base64(value), decode(digest.decode())
+    return Plan(octets, value_octets, tuple(read_certificates(key_info)), asked, digest_octets)
+
+
+def is_sha1(asked: Asked) -> bool:
+    """True when any of it rests on SHA-1."""
+    return asked.method in SHA1_NAMES or asked.digest_method in SHA1_NAMES
+
+
+def _written(element: Element) -> bytes:
+    # UTF-8, because lxml writes a letter outside ASCII in a name as a character reference, which nobody can read back.
+    written: bytes = etree.tostring(element, encoding="utf-8", with_tail=False)
+    return written
 
 
 def inherited_by(signature: Element) -> Iterator[tuple[str, str]]:
@@ -113,24 +120,72 @@ def inherited_by(signature: Element) -> Iterator[tuple[str, str]]:
                 yield str(name), str(value)
 
 
-def _split(raw: bytes) -> tuple[bytes, bytes, bytes] | None:
-    """SignedInfo around its digest, when that is plain base64: what one sender's signatures differ in."""
-    end = raw.rfind(b"<", 0, max(raw.rfind(b"DigestValue>"), 0))
-    begin = raw.rfind(b">", 0, max(end, 0)) + 1
-    digest = raw[begin : max(end, 0)]
-    if len(raw) > _MAX_KEPT_BYTES or not _PLAIN_BASE64.fullmatch(digest):
+# --- one sender's signatures differ in digest and value alone ---------------------------------------------------------
+
+
+class _Template(NamedTuple):
+    """What is the same in all signatures of one form: SignedInfo, canonical, around its digest, and what was read."""
+
+    first: bytes
+    last: bytes
+    asked: Asked
+    certificates: tuple[x509.Certificate, ...]
+
+
+def _by_template(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> Plan | None:
+    """The plan by what was read of an earlier signature that is the same to the byte around digest and value.
+
+    None where one of the two is not plain base64, and for all that is refused: reading every part of it says why.
+    """
+    begin = raw.find(_DIGEST_FROM) + len(_DIGEST_FROM)
+    end = raw.find(b"<", begin)
+    start = raw.find(_VALUE_FROM, end) + len(_VALUE_FROM)
+    stop = raw.find(b"<", start)
+    if not len(_DIGEST_FROM) <= begin < end < start < stop or len(raw) > _MAX_KEPT_BYTES:
         return None
-    return raw[:begin], digest, raw[end:]
+    digest, value = raw[begin:end], raw[start:stop].replace(b"&#13;", b" ")
+    try:
+        digest_octets = b64decode(digest, validate=True)
+        value_octets = b64decode(b"".join(value.split()), validate=True)
+    except ValueError:
+        return None
+    kept = _read_template(raw[:begin], raw[end:start], raw[stop:], inherited)
+    if kept is None:
+        return None
+    return Plan(kept.first + digest + kept.last, value_octets, kept.certificates, kept.asked, digest_octets)
 
 
 @lru_cache(maxsize=256)
-def _read_template(before: bytes, after: bytes, inherited: tuple[tuple[str, str], ...]) -> tuple[bytes, bytes, Asked]:
-    """The canonical SignedInfo before and after its digest. Kept: a sender's software writes it the same every time."""
-    octets, _, asked = _read_signed_info(before + _STAND_IN + after, inherited)
-    first, found, last = octets.partition(_STAND_IN)
-    if not found or _STAND_IN in last:
-        raise broken("SignedInfo is ambiguous")
-    return first, last, asked
+def _read_template(
+    before: bytes, between: bytes, after: bytes, inherited: tuple[tuple[str, str], ...]
+) -> _Template | None:
+    """A signature around its digest and value, read. Kept: a sender's software writes it the same every time.
+
+    None unless the two stand-ins are read back as digest and value, and are nowhere else: then any base64 would be.
+    """
+    raw = b"".join([before, _STAND_INS[0], between, _STAND_INS[1], after])
+    try:
+        octets, asked, digest, value, key_info = _read_parts(xmlio.parse(raw), inherited)
+        certificates = tuple(read_certificates(key_info))
+    except (SignatureError, UnreadableError):
+        return None
+    first, _, last = octets.partition(_STAND_INS[0])
+    whole = (digest, (value.text or "").encode()) == _STAND_INS and not len(value)
+    if not whole or octets.count(_STAND_INS[0]) != 1 or any(raw.count(one) != 1 for one in _STAND_INS):
+        return None
+    return _Template(first, last, asked, certificates)
+
+
+# --- every part of it -------------------------------------------------------------------------------------------------
+
+
+def _read_parts(
+    signature: Element, inherited: tuple[tuple[str, str], ...]
+) -> tuple[bytes, Asked, bytes, Element, Element]:
+    """SignedInfo as it was signed, what it asks for and its digest as written; SignatureValue and KeyInfo."""
+    info, value, key_info = parts_of(signature, "SignedInfo", "SignatureValue", "KeyInfo")
+    octets, digest, asked = _read_signed_info(_written(info), inherited)
+    return octets, asked, digest, value, key_info
 
 
 def _read_signed_info(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> tuple[bytes, bytes, Asked]:
@@ -242,6 +297,22 @@ def read_certificates(key_info: Element) -> list[x509.Certificate]:
         return [_load_certificate(text) for text in texts]
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise broken("a certificate in KeyInfo cannot be read") from None
+
+
+_alike: dict[tuple[int, int], tuple[x509.Certificate, x509.Certificate]] = {}
+
+
+def is_same(one: x509.Certificate, other: x509.Certificate) -> bool:
+    """Equality, kept by the places of the two in memory: to compare certificates is slow."""
+    places = (id(one), id(other))
+    if one is other or places in _alike:  # what is in there is held by it, so nothing else can be in these places
+        return True
+    if one != other:
+        return False
+    if len(_alike) >= _MAX_ALIKE:
+        _alike.clear()
+    _alike[places] = (one, other)
+    return True
 
 
 @lru_cache(maxsize=256)

@@ -40,12 +40,12 @@ from adapter.security.profile import (
     INCLUSIVE,
     RSA_HASHES,
     RSA_SHA256,
-    SHA1_NAMES,
     SHA256,
     Plan,
     broken,
     inherited_by,
-    read_certificates,
+    is_same,
+    is_sha1,
     read_plan,
 )
 
@@ -72,6 +72,9 @@ _SIGNATURE = (
     b"<ds:Signature%s><ds:SignedInfo>%s</ds:SignedInfo><ds:SignatureValue>%s</ds:SignatureValue>"
     b"<ds:KeyInfo><ds:X509Data><ds:X509Certificate>%s</ds:X509Certificate></ds:X509Data></ds:KeyInfo></ds:Signature>"
 )
+_SIGNATURE_TAG = f"{{{DS}}}Signature"
+_NOISE = (etree.PI, etree.Entity, etree.Comment)
+_PADDING = padding.PKCS1v15()
 _RESERVED = frozenset("&<>\"'\t\r\n")
 _SUSPECT = re.compile(rb" xmlns[^=\s>]*=(?:'|\"[^\"]*[&<>'\t\r\n])")
 _MARKER = "SIGN.MARKER"
@@ -146,7 +149,9 @@ def _sign(root: Element, signer: Signer, markers: Sequence[bytes], texts: Sequen
 def refuse_for_signing(root: Element) -> None:
     if root.getparent() is not None:
         raise InputError("only a whole document can be signed", code="SIGN.PART", cure="sign the root element")
-    if next(root.iter(f"{{{DS}}}Signature"), None) is not None:
+    if _stands_alone(root) and next(root.iter(_SIGNATURE_TAG, etree.PI), None) is None:
+        return
+    if next(root.iter(_SIGNATURE_TAG), None) is not None:
         raise InputError("the document is signed already", code="SIGN.TWICE", cure="send it as it is")
     if _instruction_in(root):
         raise InputError("a processing instruction cannot be signed", code="SIGN.PI", cure="remove it")
@@ -154,7 +159,10 @@ def refuse_for_signing(root: Element) -> None:
 
 def refuse_namespaces(root: Element, skeleton: bytes) -> None:
     """libxml2's C14N writes namespace names as they are, so one with a reserved character would break the form."""
-    if _SUSPECT.search(skeleton) is None:
+    at = skeleton.find(b" xmlns")
+    while at >= 0 and not _SUSPECT.match(skeleton, at):
+        at = skeleton.find(b" xmlns", at + 1)
+    if at < 0:
         return
     for _, (_, uri) in etree.iterwalk(root, events=("start-ns",)):
         if not _RESERVED.isdisjoint(uri):
@@ -172,19 +180,33 @@ def write_signature(parent: Element, inside: bytes, signer: Signer) -> bytes:
     return _SIGNATURE % (declared, inside, b64encode(value), certificate)
 
 
-@lru_cache(maxsize=64)
+_WRITTEN: dict[int, tuple[x509.Certificate, bytes]] = {}
+_MAX_WRITTEN = 64
+
+
 def _written(certificate: x509.Certificate) -> bytes:
-    """The certificate as KeyInfo has it. Kept: our own ones are few."""
-    return b64encode(certificate.public_bytes(Encoding.DER))
+    """The certificate as KeyInfo has it. Kept by its place in memory, because a certificate is slow to hash."""
+    found = _WRITTEN.get(id(certificate))
+    if found is None or found[0] is not certificate:
+        if len(_WRITTEN) >= _MAX_WRITTEN:  # our own ones are few
+            _WRITTEN.clear()
+        found = _WRITTEN[id(certificate)] = certificate, b64encode(certificate.public_bytes(Encoding.DER))
+    return found[1]
 
 
 def _apex_tag(parent: Element) -> bytes:
-    scope = {prefix or "": uri for prefix, uri in parent.nsmap.items() if uri and prefix != "xml"} | {"ds": DS}
+    return _written_tag(tuple(parent.nsmap.items()), tuple(inherited_by(parent)))
+
+
+@lru_cache(maxsize=64)
+def _written_tag(nsmap: tuple[tuple[str | None, str], ...], attributes: tuple[tuple[str, str], ...]) -> bytes:
+    """SignedInfo's start tag where these namespaces and xml: attributes are in force. Kept: our messages have few."""
+    scope = {prefix or "": uri for prefix, uri in nsmap if uri and prefix != "xml"} | {"ds": DS}
     tag = "<ds:SignedInfo"
     for prefix in sorted(scope):
         tag += f' xmlns{":" + prefix if prefix else ""}="{escape(scope[prefix])}"'
     inherited: dict[str, str] = {}
-    for name, text in inherited_by(parent):
+    for name, text in attributes:
         inherited.setdefault(name[len(_XML) :], text)
     for name in sorted(inherited):
         tag += f' xml:{name}="{escape(inherited[name])}"'
@@ -203,7 +225,7 @@ def escape(value: str) -> str:
 
 def count_signatures(root: Element) -> int:
     """How many ds:Signature elements the document has, wherever they are."""
-    return sum(1 for _ in root.iter(f"{{{DS}}}Signature"))
+    return sum(1 for _ in root.iter(_SIGNATURE_TAG))
 
 
 def verify(
@@ -228,7 +250,6 @@ def verify(
         root = copy.deepcopy(root)
         root.tail = None
         content_sha256 = None  # it was that of another tree
-    refuse_noise(root)
     signature = _find_signature(root)
     plan = read_plan(signature, allow_sha1)
     certificate, chain = _check_value(plan, pinned)
@@ -236,13 +257,12 @@ def verify(
         signed = _check_digest(root, signature, plan, content_sha256)
     except UnreadableError as error:  # it cannot be canonicalised
         raise broken(error.text) from None
-    warnings = [_sha1_warning()] if {plan.asked.method, plan.asked.digest_method} & SHA1_NAMES else []
     return Verified(
         root=signed,
         certificate=certificate,
         chain=chain,
-        covered="/" + etree.QName(signed).localname,
-        warnings=tuple(warnings),
+        covered="/" + str(signed.tag).rpartition("}")[2],
+        warnings=(_sha1_warning(),) if is_sha1(plan.asked) else (),
     )
 
 
@@ -250,14 +270,18 @@ def refuse_noise(root: Element) -> None:
     """Comments are never signed, so they go; what else is not plain elements and text is refused."""
     if root.getroottree().docinfo.internalDTD is not None:
         raise broken("a document type declaration is not accepted in a signed document")
-    alone = root.getnext() is None and root.getprevious() is None
-    if alone and next(root.iter(etree.PI, etree.Entity, etree.Comment), None) is None:
+    if _stands_alone(root) and next(root.iter(*_NOISE), None) is None:
         return
     if _instruction_in(root):
         raise broken("a processing instruction is not accepted in a signed document")
     if next(root.iter(etree.Entity), None) is not None:
         raise broken("an entity is not accepted in a signed document")
     etree.strip_tags(root, etree.Comment)
+
+
+def _stands_alone(root: Element) -> bool:
+    """True when nothing is around the root: no document type, comment or instruction."""
+    return root.getnext() is None and root.getprevious() is None and root.getroottree().docinfo.internalDTD is None
 
 
 def _instruction_in(root: Element) -> bool:
@@ -268,7 +292,11 @@ def _instruction_in(root: Element) -> bool:
 
 
 def _find_signature(root: Element) -> Element:
-    found = list(root.iter(f"{{{DS}}}Signature"))
+    """The one Signature, child of the root, of a tree that ``refuse_noise`` has nothing against."""
+    found = list(root.iter(_SIGNATURE_TAG, *_NOISE))
+    if len(found) != 1 or found[0].tag != _SIGNATURE_TAG or not _stands_alone(root):
+        refuse_noise(root)
+        found = list(root.iter(_SIGNATURE_TAG))
     if not found:
         raise SignatureError("the document has no signature", code="S01.ABSENT")
     if len(found) > 1:
@@ -280,13 +308,12 @@ def _find_signature(root: Element) -> Element:
 
 def _check_value(plan: Plan, pinned: x509.Certificate | None) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
     """The certificate whose key made the signature value, and the others beside it."""
-    certificates = read_certificates(plan.key_info)
-    for certificate in certificates:
+    for certificate in plan.certificates:
         if not has_signed(certificate, plan.value, plan.octets, plan.asked.method):
             continue
-        if pinned is not None and certificate != pinned:
+        if pinned is not None and not is_same(certificate, pinned):
             raise broken("another certificate than the expected one has signed")
-        return certificate, tuple(other for other in certificates if other is not certificate)
+        return certificate, tuple(other for other in plan.certificates if other is not certificate)
     raise broken("the signature value does not belong to SignedInfo and the certificate")
 
 
@@ -296,16 +323,17 @@ def has_signed(certificate: x509.Certificate, value: bytes, octets: bytes, metho
     if not isinstance(key, rsa.RSAPublicKey) or not MIN_KEY_BITS <= key.key_size <= MAX_KEY_BITS:
         return False
     try:
-        key.verify(value, octets, padding.PKCS1v15(), RSA_HASHES[method])
+        key.verify(value, octets, _PADDING, RSA_HASHES[method])
     except InvalidSignature:
         return False
     return True
 
 
 def _check_digest(root: Element, signature: Element, plan: Plan, content_sha256: bytes | None) -> Element:
-    index, before, tail = root.index(signature), signature.getprevious(), signature.tail or ""
+    index, before, tail = root.index(signature), signature.getprevious(), signature.tail
     kept = root.text if before is None else before.tail
-    _set_text(root, before, (kept or "") + tail)  # lxml drops an element's tail with it, and the tail is signed
+    if tail:  # lxml drops an element's tail with it, and the tail is signed
+        _set_text(root, before, (kept or "") + tail)
     root.remove(signature)
     algorithm = DIGESTS[plan.asked.digest_method]
     if plan.asked.form.exclusive:
