@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from adapter.codes import Coded
 from adapter.errors import StateError, StoreError
 from adapter.model.delivery import Answer, Leg, Step, check_move
+from adapter.store.blobs import LARGE_BYTES, find_content, put_large
 from adapter.store.database import add_once
 from adapter.store.statements import Row, change, put, row_where
 from adapter.store.tables import delivery, event, incident, payload
@@ -101,14 +102,20 @@ def clear_flag(db: sa.Connection, row: Row, *, at: int, why: str) -> None:
 def add_payload(db: sa.Connection, message_id: str, role: str, content: bytes) -> str:
     """Keep bytes by role; gives their SHA-256 in hex."""
     digest = hashlib.sha256(content).hexdigest()
-    values = {"message_id": message_id, "role": role, "sha256": digest, "size_bytes": len(content), "content": content}
-    put(db, payload, values)
+    values = {"message_id": message_id, "role": role, "sha256": digest, "size_bytes": len(content)}
+    if len(content) >= LARGE_BYTES and db.dialect.name == "sqlite":
+        put_large(db, values, content)
+    else:
+        put(db, payload, {**values, "content": content})
     return digest
 
 
 def read_payload(db: sa.Connection, message_id: str, role: str = "document") -> bytes:
     """The bytes as stored; raises StoreError when they are gone or no longer have their digest."""
-    found = row_where(db, payload, message_id=message_id, role=role)
+    if db.dialect.name == "sqlite":
+        found = find_content(db, message_id, role)
+    else:
+        found = row_where(db, payload, message_id=message_id, role=role)
     if found is None or found["content"] is None:
         raise StoreError("the bytes of this message are not kept any more", code="STORE.GONE")
     content = bytes(found["content"])

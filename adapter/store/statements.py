@@ -18,7 +18,7 @@ _Convert = Callable[[Any], Any] | None
 _SQLITE = sqlite.dialect()
 
 
-class _Ready:
+class Ready:
     """A statement as the SQLite driver takes it; ``columns`` are those of the rows it gives."""
 
     def __init__(
@@ -56,8 +56,8 @@ def _select(table: sa.Table, keys: tuple[str, ...], order: tuple[str, ...]) -> s
 
 
 @lru_cache(maxsize=256)
-def _ready_select(table: sa.Table, keys: tuple[str, ...], order: tuple[str, ...]) -> _Ready:
-    return _Ready(_select(table, keys, order), tuple(table.c))
+def _ready_select(table: sa.Table, keys: tuple[str, ...], order: tuple[str, ...]) -> Ready:
+    return Ready(_select(table, keys, order), tuple(table.c))
 
 
 @lru_cache(maxsize=512)
@@ -68,8 +68,8 @@ def _update(table: sa.Table, keys: tuple[str, ...], columns: tuple[str, ...]) ->
 
 
 @lru_cache(maxsize=512)
-def _ready_update(table: sa.Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> _Ready:
-    return _Ready(_update(table, keys, columns), ())
+def _ready_update(table: sa.Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> Ready:
+    return Ready(_update(table, keys, columns), ())
 
 
 @lru_cache(maxsize=64)
@@ -88,13 +88,13 @@ def _defaults(table: sa.Table) -> dict[str, object]:
 
 
 @lru_cache(maxsize=256)
-def _ready_insert(table: sa.Table, columns: tuple[str, ...]) -> _Ready:
-    return _Ready(table.insert().values({name: sa.bindparam(name, type_=table.c[name].type) for name in columns}), ())
+def _ready_insert(table: sa.Table, columns: tuple[str, ...]) -> Ready:
+    return Ready(table.insert().values({name: sa.bindparam(name, type_=table.c[name].type) for name in columns}), ())
 
 
 @lru_cache(maxsize=64)
-def _ready_query(query: sa.Select[Any]) -> _Ready:
-    return _Ready(query, tuple(query.selected_columns))
+def _ready_query(query: sa.Select[Any]) -> Ready:
+    return Ready(query, tuple(query.selected_columns))
 
 
 def rows_of(db: sa.Connection, query: sa.Select[Any], values: Mapping[str, object]) -> list[Row]:
@@ -152,8 +152,8 @@ def _insert_once(table: sa.Table, columns: tuple[str, ...]) -> sqlite.Insert:
 
 
 @lru_cache(maxsize=256)
-def _ready_insert_once(table: sa.Table, columns: tuple[str, ...]) -> _Ready:
-    return _Ready(_insert_once(table, columns), ())
+def _ready_insert_once(table: sa.Table, columns: tuple[str, ...]) -> Ready:
+    return Ready(_insert_once(table, columns), ())
 
 
 def put_once(db: sa.Connection, table: sa.Table, values: Mapping[str, object]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 TOO_LARGE = "the answer is larger than the limit"
 
@@ -26,6 +27,36 @@ class Answer:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | bytearray = field(repr=False)
     broken: str | None = None
+
+
+class Intake(Protocol):
+    """Takes an answer's body as it comes in. What it has counts only if the answer turns out not to be broken."""
+
+    def expect(self, size_bytes: int) -> None:
+        """Before the first piece: the size that the answer declares, within the limit; 0 when it declares none."""
+
+    def add(self, piece: bytes, /) -> None:
+        """The next piece, never an empty one."""
+
+
+class Kept:
+    """Keeps an answer's body as it is."""
+
+    def __init__(self) -> None:
+        self._content = bytearray()
+        self._size = 0
+
+    def expect(self, size_bytes: int) -> None:
+        self._content = bytearray(size_bytes)  # growing it would copy it several times
+
+    def add(self, piece: bytes | bytearray, /) -> None:
+        self._content[self._size : self._size + len(piece)] = piece
+        self._size += len(piece)
+
+    def content(self) -> bytearray:
+        """All pieces in one."""
+        del self._content[self._size :]
+        return self._content
 
 
 class Body:

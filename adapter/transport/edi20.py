@@ -18,10 +18,10 @@ from adapter.errors import AccessError, InputError, RemoteRefusalError, Settings
 from adapter.identifiers import is_message_id
 from adapter.model.receipt import ReceiptStatus
 from adapter.model.wire import Clock, InboxItem, Parcel, ReceiptParcel, RemoteStatus, Sent
-from adapter.transport.call import Answer, Body, Limits
+from adapter.transport.call import Answer, Body, Intake, Limits
+from adapter.transport.edi20_document import DocumentReader
 from adapter.transport.edi20_errors import judge, judge_reply
 from adapter.transport.edi20_json import (
-    read_document,
     read_inbox,
     read_json,
     read_new_id,
@@ -105,9 +105,10 @@ class Edi20Road:
         from pybase64 import b64decode
 
         place = "GET business-document"
-        answer = self._get_whole(f"/Messages/{_path_id(remote_id)}/business-document", place)
+        reader = DocumentReader()
+        answer = self._get_whole(f"/Messages/{_path_id(remote_id)}/business-document", place, reader)
         try:
-            found, document = read_document(answer.body)
+            found, document = reader.finish()
         except ValueError:
             raise judge_reply(answer, place, safe=True) from None
         encoded = found.get("businessdocument")
@@ -154,8 +155,8 @@ class Edi20Road:
             raise judge_reply(answer, place, safe=False)
         return Sent(remote_id=remote_id)
 
-    def _get_whole(self, path: str, place: str) -> Answer:
-        answer = self._call("GET", path, place)
+    def _get_whole(self, path: str, place: str, intake: Intake | None = None) -> Answer:
+        answer = self._call("GET", path, place, intake=intake)
         if answer.status != 200:
             raise self._refused(answer, place, safe=True)
         if answer.broken:
@@ -175,15 +176,17 @@ class Edi20Road:
             raise TransportError(f"{place}: a list was expected", code="EDI.REPLY")
         return found
 
-    def _call(self, method: str, path: str, place: str, body: Body | None = None) -> Answer:
+    def _call(
+        self, method: str, path: str, place: str, body: Body | None = None, *, intake: Intake | None = None
+    ) -> Answer:
         """One call; a 401 is tried once more with a fresh token, because the server has not looked at the request."""
-        answer = self._once(method, path, body)
+        answer = self._once(method, path, body, intake)
         if answer.status == 401:
             self._tokens.renew(answer.headers.get("Date"))
-            answer = self._once(method, path, body.again() if body else None)
+            answer = self._once(method, path, body.again() if body else None, intake)
         return answer
 
-    def _once(self, method: str, path: str, body: Body | None) -> Answer:
+    def _once(self, method: str, path: str, body: Body | None, intake: Intake | None) -> Answer:
         url = self._base + path
         headers = {
             "api-version": "2",
@@ -193,7 +196,7 @@ class Edi20Road:
         }
         if body is not None:
             headers["Content-Type"] = "application/json"
-        return self._client.call(method, url, headers=headers, body=body, safe=method != "POST")
+        return self._client.call(method, url, headers=headers, body=body, safe=method != "POST", intake=intake)
 
     def _refused(self, answer: Answer, place: str, *, safe: bool) -> Exception:
         return judge(answer, place, safe=safe, now=self._clock())

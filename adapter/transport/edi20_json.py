@@ -47,11 +47,6 @@ _DECLARES_UTF8 = re.compile(
     rb"(?:\xef\xbb\xbf)?<\?xml\s[^\r\n>]*encoding\s*=\s*[\"']utf-8[\"'][^\r\n>]*\?>", re.IGNORECASE
 )
 _TEXT_MAX = 4000
-_LONG_DOCUMENT = re.compile(rb'"businessDocument"\s*:\s*"', re.IGNORECASE)
-_ESCAPED_PLUS = re.compile(rb"\\u002[Bb]")
-_CUT = "//cut/out/"  # base64, so that it can be a document, but none that begins as XML does
-_LARGE_BYTES = 65_536
-_HEAD_BYTES = 4096  # around the document
 _SLICE_BYTES = 196_608  # a multiple of three: slices encode without padding between them
 
 
@@ -77,39 +72,6 @@ def read_json(body: bytes | bytearray) -> object:
         return json.loads(body)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-
-
-def read_document(body: bytes | bytearray) -> tuple[dict[str, Any], bytes | None]:
-    """The fields of a business-document answer, and its document when that could be decoded on the spot.
-
-    A large plain document is decoded where it stands; only the rest is read as JSON, and must name the place that was
-    cut out as its document. Everything unusual is read as JSON in whole, with the document among the fields.
-    Raises ValueError as ``read_json``.
-    """
-    start = _LONG_DOCUMENT.search(body, 0, _HEAD_BYTES)
-    end = body.find(b'"', start.end()) if start is not None else -1
-    if start is not None and end - start.end() >= _LARGE_BYTES and len(body) - end < _HEAD_BYTES:
-        rest = b"".join((body[: start.end()], _CUT.encode(), body[end:]))
-        unique = rest.count(_CUT.encode()) == 1 and b"\\" not in rest
-        document = _decode(memoryview(body)[start.end() : end]) if unique else None
-        if document is not None:
-            found = fields(read_json(rest))
-            if found.get("businessdocument") == _CUT:
-                return found, document
-    return fields(read_json(body)), None
-
-
-def _decode(text: memoryview) -> bytes | None:
-    """Base64 as it may stand in a JSON string; None for any other text."""
-    from pybase64 import b64decode
-
-    plain: bytes | memoryview = text
-    if b"\\" in text[:_HEAD_BYTES].tobytes():  # .NET writes the plus sign so
-        plain = _ESCAPED_PLUS.sub(b"+", text).replace(b"\\/", b"/")
-    try:
-        return bytes(b64decode(plain, validate=True))
-    except ValueError:
-        return None
 
 
 def write_json(plain: object) -> bytes:

@@ -22,7 +22,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from adapter.errors import TransportError, UnknownOutcomeError
-from adapter.transport.call import TOO_LARGE, Answer, Body, Limits
+from adapter.transport.call import TOO_LARGE, Answer, Body, Intake, Kept, Limits
 
 _BLOCK_BYTES = 1_048_576
 _PIECE_BYTES = 122_880  # just below the size from which each allocation asks the system for fresh memory
@@ -141,9 +141,16 @@ class HttpClient:
         self._under_way: set[_Deadline] = set()
 
     def call(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: Body | None = None, safe: bool = True
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: Body | None = None,
+        safe: bool = True,
+        intake: Intake | None = None,
     ) -> Answer:
-        """One request, one answer, never repeated here.
+        """One request, one answer, never repeated here. ``intake`` gets the body of a status 200 in the answer's stead.
 
         Raises TransportError when nothing of the body left or the call is ``safe`` to repeat, UnknownOutcomeError when
         an unsafe call was on its way and no status came back.
@@ -167,7 +174,10 @@ class HttpClient:
             with response:
                 if deadline.why:  # a head that the cut ended looks whole
                     raise _silence(deadline.why, unknown=not safe)
-                content, broken = self._read(response, deadline)
+                kept = Kept()
+                taker = intake if intake is not None and response.status_code == 200 else kept
+                broken = self._read(response, deadline, taker)
+                content = b"" if broken else kept.content()
                 return Answer(response.status_code, CaseInsensitiveDict(response.headers), content, broken)
 
     @contextmanager
@@ -181,26 +191,23 @@ class HttpClient:
                 with self._lock:
                     self._under_way.discard(deadline)
 
-    def _read(self, response: requests.Response, deadline: _Deadline) -> tuple[bytes | bytearray, str | None]:
-        """The body up to the limit, or nothing and the reason."""
+    def _read(self, response: requests.Response, deadline: _Deadline, intake: Intake) -> str | None:
+        """Let the body in up to the limit; the reason when it is not whole."""
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            return b"", "the answer is encoded although identity was asked for"
-        limit, declared = self._limits.response_limit_bytes, _declared(response)
+            return "the answer is encoded although identity was asked for"
+        limit, declared, size = self._limits.response_limit_bytes, _declared(response), 0
         if declared > limit:
-            return b"", TOO_LARGE
-        content, size = bytearray(declared), 0  # growing it would copy it several times
+            return TOO_LARGE
+        intake.expect(declared)
         try:
             for piece in response.raw.stream(_PIECE_BYTES, decode_content=False):
-                content[size : size + len(piece)] = piece
                 size += len(piece)
                 if size > limit:
-                    return b"", TOO_LARGE
+                    return TOO_LARGE
+                intake.add(piece)
         except (HTTPError, OSError):
-            return b"", deadline.why or "the answer was cut short"
-        if deadline.why:  # a cut socket can look like the end of an answer without a length
-            return b"", deadline.why
-        del content[size:]
-        return content, None
+            return deadline.why or "the answer was cut short"
+        return deadline.why  # a cut socket can look like the end of an answer without a length
 
     def _adapter(self) -> _Adapter:
         """This thread's connections."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import random
 from datetime import UTC, datetime
 
 import pytest
@@ -16,8 +14,6 @@ from adapter.model.receipt import ReceiptStatus
 from adapter.transport.call import Answer
 from adapter.transport.edi20_errors import judge, read_retry_after
 from adapter.transport.edi20_json import (
-    fields,
-    read_document,
     read_error,
     read_inbox,
     read_json,
@@ -128,85 +124,3 @@ def test_characters_that_a_database_refuses_are_left_out() -> None:
 
 def test_p21_an_answer_shows_nothing_of_its_content_in_a_repr() -> None:
     assert "secret" not in repr(Answer(200, {"x": "secret"}, b"secret"))
-
-
-# -- a large document is decoded where it stands
-
-LARGE = random.Random(1).randbytes(60_000) + b"\xfb\xef\xff" * 4  # ends in +, / and more of them
-TEXT = base64.b64encode(LARGE).decode()
-PLAIN = json.dumps({"businessDocument": TEXT, "contentType": "application/xml", "contentTransferEncoding": "base64"})
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        PLAIN,
-        "\ufeff" + PLAIN,
-        PLAIN.replace('"businessDocument": ', '"BusinessDocument"\r\n :\t'),
-        json.dumps({"contentTransferEncoding": "base64", "businessDocument": TEXT}, indent=2),
-        PLAIN.replace("+", "\\u002B"),
-        PLAIN.replace("+", "\\u002b").replace(TEXT, TEXT.replace("/", "\\/")),
-    ],
-)
-def test_a_large_document_needs_no_json_string(body: str) -> None:
-    found, document = read_document(bytearray(body.encode()))
-    assert document == LARGE
-    assert found["contenttransferencoding"] == "base64"
-    assert found["businessdocument"] != TEXT
-
-
-def nested(value: str) -> str:
-    return f'{{"a": {PLAIN}, "businessDocument": "{value}"}}'
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        json.dumps({"businessDocument": TEXT[:60]}),
-        json.dumps({"businessDocument": TEXT + "*"}),
-        json.dumps({"businessDocument": TEXT + "\n"}),
-        json.dumps({"businessDocument": TEXT + "\\u002B"}),
-        json.dumps({"businessDocument": TEXT + "\u00e5"}, ensure_ascii=False),
-        PLAIN.replace("A", "\\u0041"),
-        json.dumps({"other": "x" * 5000, "businessDocument": TEXT}),
-        json.dumps({"businessDocument": TEXT, "other": "x" * 5000}),
-        json.dumps({"businessDocument": TEXT, "other": "//cut/out/"}),
-        json.dumps({'x"businessDocument': TEXT}),
-        json.dumps({"x": '"businessDocument":"' + TEXT}),
-        json.dumps([json.loads(PLAIN)]),
-        json.dumps({"businessDocument": None, "other": TEXT}),
-        PLAIN[:-1] + ', "businessDocument": "QUJD"}',
-        PLAIN[:-1] + ', "BUSINESSDOCUMENT": "QUJD"}',
-        nested("//cut/out/"),
-        nested("\\/\\/cut\\/out\\/"),
-        nested(TEXT),
-        '{"businessDocument": "", ' + PLAIN[1:].replace(TEXT, "QUJD"),
-        '{"businessDocument": "QUJD", ' + PLAIN[1:].replace("businessD", "other"),
-    ],
-)
-def test_an_unusual_answer_is_read_as_json_in_whole(body: str) -> None:
-    assert read_document(body.encode()) == (fields(read_json(body.encode())), None)
-    assert fields(read_json(body.encode())).get("businessdocument") != "//cut/out/" or "cut" in body
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        PLAIN[:-1],
-        PLAIN[:-100],
-        PLAIN[: len(TEXT) // 2],
-        PLAIN + "}",
-        PLAIN.replace('", "c', '" "c'),
-        PLAIN + "\xff",
-        "",
-        "\xff",
-    ],
-)
-def test_a_large_answer_that_is_no_json_is_none(body: str) -> None:
-    with pytest.raises(ValueError):  # whatever the JSON reader says
-        read_document(body.encode("latin-1"))
-
-
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32-le"])
-def test_another_encoding_is_read_as_json_in_whole(encoding: str) -> None:
-    assert read_document(PLAIN.encode(encoding)) == (fields(json.loads(PLAIN)), None)
