@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from lxml import etree
 
+from adapter.ebxml.check_names import check_announced, check_monitoring, names_fit
 from adapter.ebxml.moments import has_zone
 from adapter.ebxml.names import (
     ACTOR_NEXT,
@@ -34,16 +35,15 @@ from adapter.ebxml.names import (
 from adapter.ebxml.read import is_true, named, text_of
 from adapter.ebxml.rulebook import Act, Hit
 from adapter.ebxml.structure import check_structure, line_of
-from adapter.ebxml.versions import NATIONAL_ACTIONS, VERSIONS, fits_action
-from adapter.ebxml.words import ERROR_CODES, Envelope, Participant, read_software
+from adapter.ebxml.words import ERROR_CODES, Envelope, Participant
 from adapter.identifiers import is_message_id as is_uuid
-from adapter.model.process import national
 from adapter.xmlio import Element
 
 _DECLARATION = re.compile(rb"^(?:\xef\xbb\xbf)?<\?xml\s[^>]{0,200}?version\s*=\s*[\"']1\.0[\"'][^>]{0,200}\?>")
 _ENCODING = re.compile(rb"encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
 _TWO_NUMBERS = re.compile(r"([0-9]{1,10})_([0-9]{1,10})(?:_[0-9A-Za-z-]{1,40})?")
 _NINE = re.compile(r"[0-9]{9}")
+_DIGITS = re.compile(r"[0-9]+")
 _LONGEST_ID = 1_000  # characters; RFC 2822 allows no line that long
 _HEADER = "/Envelope/Header/MessageHeader"
 # absent, no PartyId, empty, no HER-id, several HER-ids, not digits
@@ -51,6 +51,16 @@ _FROM_RULES, _TO_RULES = ("10", "58", "25", "60", "14", "31"), ("9", "59", "55",
 _ENVELOPE, _UNDERSTAND, _VERSION = soap("Envelope"), soap("mustUnderstand"), eb("version")
 _MESSAGE_HEADER, _MESSAGE_DATA = eb("MessageHeader"), eb("MessageData")
 _SYNC_REPLY, _MESSAGE_ORDER = eb("SyncReply"), eb("MessageOrder")
+_SOAP_HEADER, _SOAP_BODY = soap("Header"), soap("Body")
+_MESSAGE_ID, _TIMESTAMP = eb("MessageId"), eb("Timestamp")
+_ACK_REQUESTED, _MANIFEST, _SIGNED, _ACTOR = eb("AckRequested"), eb("Manifest"), eb("signed"), soap("actor")
+_DATA_PATH = f"{_HEADER}/MessageData"
+# (tag, path, absent, empty)
+_NAMES = (
+    (eb("Service"), f"{_HEADER}/Service", "47", "71"),
+    (eb("Action"), f"{_HEADER}/Action", "48", "72"),
+)
+_FROM, _TO, _FROM_PATH, _TO_PATH = eb("From"), eb("To"), f"{_HEADER}/From", f"{_HEADER}/To"
 _USUAL_BLOCKS = frozenset({_MESSAGE_HEADER, eb("AckRequested"), ds("Signature")})
 _KNOWN_BLOCKS = frozenset(
     eb(name) for name in ("MessageHeader", "AckRequested", "Acknowledgment", "ErrorList", "MessageOrder", "SyncReply")
@@ -87,8 +97,11 @@ def check_envelope(root: Element, envelope: Envelope, road: Road | None) -> Iter
         yield Hit("EB22", "/Envelope/Body/Fault")
         return
     frame = named(root)
-    header, body = frame.get(soap("Header")), frame.get(soap("Body"))
-    yield from _frame(header, body)
+    header, body = frame.get(_SOAP_HEADER), frame.get(_SOAP_BODY)
+    if header is None:
+        yield Hit("2", "/Envelope")
+    if body is None:
+        yield Hit("3", "/Envelope")
     block = next(header.iterchildren(_MESSAGE_HEADER), None) if header is not None else None
     if header is None or block is None:
         if header is not None:
@@ -109,16 +122,9 @@ def check_envelope(root: Element, envelope: Envelope, road: Road | None) -> Iter
         yield from _report(envelope)
     if envelope.kind is not Kind.PAYLOAD and (envelope.time_to_live or envelope.duplicate_elimination):
         yield Hit("EB28", _HEADER)
-    yield from _monitoring(envelope)
-    if envelope.kind is Kind.PAYLOAD and not _names_fit(envelope):
+    yield from check_monitoring(envelope)
+    if envelope.kind is Kind.PAYLOAD and not names_fit(envelope):
         yield Hit("EB27", f"{_HEADER}/Service")
-
-
-def _frame(header: Element | None, body: Element | None) -> Iterator[Hit]:
-    if header is None:
-        yield Hit("2", "/Envelope")
-    if body is None:
-        yield Hit("3", "/Envelope")
 
 
 def _header_blocks(header: Element, road: Road | None) -> Iterator[Hit]:
@@ -162,37 +168,40 @@ def _message_header(block: Element, envelope: Envelope) -> Iterator[Hit]:
         yield Hit("12", f"{_HEADER}/CPAId")
     if envelope.conversation_id is None:
         yield Hit("EB17", f"{_HEADER}/ConversationId")
-    for name, side, rules in (("From", envelope.sender, _FROM_RULES), ("To", envelope.receiver, _TO_RULES)):
-        element = words.get(eb(name))
-        yield from _party(element, side, f"{_HEADER}/{name}", rules)
+    for side, element, path, rules in (
+        (envelope.sender, words.get(_FROM), _FROM_PATH, _FROM_RULES),
+        (envelope.receiver, words.get(_TO), _TO_PATH, _TO_RULES),
+    ):
+        if not _plain_party(side):
+            yield from _party(element, side, path, rules)
         if side.role is not None and envelope.kind is not Kind.PAYLOAD and envelope.kind is not None:
-            yield Hit("EB5", f"{_HEADER}/{name}/Role")
+            yield Hit("EB5", f"{path}/Role")
         if side.role is None and envelope.kind is Kind.PAYLOAD and element is not None:
-            yield Hit("EB4", f"{_HEADER}/{name}/Role")
-    for name, missing, empty in (("Service", "47", "71"), ("Action", "48", "72")):
-        if eb(name) not in words:
-            yield Hit(missing, f"{_HEADER}/{name}")
-        elif text_of(words[eb(name)]) is None:
-            yield Hit(empty, f"{_HEADER}/{name}")
+            yield Hit("EB4", f"{path}/Role")
+    for tag, path, missing, empty in _NAMES:
+        element = words.get(tag)
+        if element is None:
+            yield Hit(missing, path)
+        elif text_of(element) is None:
+            yield Hit(empty, path)
 
 
 def _message_data(data: Element | None, envelope: Envelope) -> Iterator[Hit]:
-    about = f"{_HEADER}/MessageData"
     words = named(data) if data is not None else {}
-    written = words.get(eb("MessageId"))
+    written = words.get(_MESSAGE_ID)
     if envelope.message_id is None:
-        yield Hit("76", f"{about}/MessageId")
+        yield Hit("76", f"{_DATA_PATH}/MessageId")
     elif len(envelope.message_id) > _LONGEST_ID:
-        yield Hit("102", f"{about}/MessageId", act=Act.ERROR, code=ErrorCode.VALUE_NOT_RECOGNIZED)
+        yield Hit("102", f"{_DATA_PATH}/MessageId", act=Act.ERROR, code=ErrorCode.VALUE_NOT_RECOGNIZED)
     elif written is not None and not is_message_id(written.text):  # blanks around it count (V 5.8.2)
-        yield Hit("102", f"{about}/MessageId")
-    time = text_of(words.get(eb("Timestamp")))
+        yield Hit("102", f"{_DATA_PATH}/MessageId")
+    time = text_of(words.get(_TIMESTAMP))
     if envelope.timestamp is None:
-        yield Hit("77", f"{about}/Timestamp")
+        yield Hit("77", f"{_DATA_PATH}/Timestamp")
     elif time and not has_zone(time):
-        yield Hit("EB6", f"{about}/Timestamp")
+        yield Hit("EB6", f"{_DATA_PATH}/Timestamp")
     if envelope.kind is Kind.PAYLOAD and envelope.ref_to_message_id is not None:
-        yield Hit("EB7", f"{about}/RefToMessageId")
+        yield Hit("EB7", f"{_DATA_PATH}/RefToMessageId")
 
 
 def _cpa_id_has_form(envelope: Envelope) -> bool:
@@ -213,6 +222,11 @@ def _number(side: Participant) -> int | None:
     if side.her_id is not None:
         return side.her_id
     return int(side.organisation_number) if side.organisation_number else None
+
+
+def _plain_party(side: Participant) -> bool:
+    """True for one HER-id in digits, as nearly all parties are named: then ``_party`` finds nothing."""
+    return len(side.ids) == 1 and side.ids[0].type == HER and _DIGITS.fullmatch(side.ids[0].value) is not None
 
 
 def _party(element: Element | None, side: Participant, path: str, rules: tuple[str, ...]) -> Iterator[Hit]:
@@ -303,28 +317,28 @@ def _payload(header: Element, body: Element | None, envelope: Envelope) -> Itera
             yield Hit("74", f"{_HEADER}/DuplicateElimination")
         if envelope.ack_request is None:
             yield Hit("75", "/Envelope/Header/AckRequested")
-    asked = header.find(eb("AckRequested"))
+    asked = next(header.iterchildren(_ACK_REQUESTED), None)
     if asked is not None:
         yield from _ack_request(asked)
-    manifest = body.find(eb("Manifest")) if body is not None else None
+    manifest = next(body.iterchildren(_MANIFEST), None) if body is not None else None
     if manifest is not None:
-        if (manifest.get(eb("version")) or "").strip() != VERSION:
+        if (manifest.get(_VERSION) or "").strip() != VERSION:
             yield Hit("5", "/Envelope/Body/Manifest/@version")
         yield from _manifest(envelope)
 
 
 def _ack_request(asked: Element) -> Iterator[Hit]:
     block = "/Envelope/Header/AckRequested"
-    understood = asked.get(soap("mustUnderstand"))
+    understood = asked.get(_UNDERSTAND)
     if understood is None:
         yield Hit("u10", f"{block}/@mustUnderstand")
     elif is_true(understood) is not True:
         yield Hit("u11", f"{block}/@mustUnderstand")
-    if is_true(asked.get(eb("signed"))) is not True:
+    if is_true(asked.get(_SIGNED)) is not True:
         yield Hit("94", f"{block}/@signed")
-    if (asked.get(eb("version")) or "").strip() != VERSION:
+    if (asked.get(_VERSION) or "").strip() != VERSION:
         yield Hit("EB11", f"{block}/@version")
-    actor = asked.get(soap("actor"))
+    actor = asked.get(_ACTOR)
     if actor in (ACTOR_NEXT, ACTOR_NEXT_MSH):
         yield Hit("EB10", f"{block}/@actor")
     elif actor is not None and actor != ACTOR_TO_PARTY:
@@ -337,58 +351,9 @@ def _manifest(envelope: Envelope) -> Iterator[Hit]:
     if not lines:
         yield Hit("6", block)
     for number, line in enumerate(lines, 1):
-        place = f"{block}/Reference[{number}]"
         if line.href is None:
-            yield Hit("u12", f"{place}/@href")
+            yield Hit("u12", f"{block}/Reference[{number}]/@href")
         elif not line.href.lower().startswith("cid:"):
-            yield Hit("EB13", f"{place}/@href")
-    # HITS 1210 6.2.1: type and version of the first document.
+            yield Hit("EB13", f"{block}/Reference[{number}]/@href")
     if lines:
-        place = f"{block}/Reference[1]/Schema"
-        first = lines[0]
-        if first.namespace is None:
-            yield Hit("265", place)
-        elif first.namespace not in VERSIONS:
-            yield Hit("267", place)
-        elif first.version is not None and VERSIONS[first.namespace] != first.version:
-            yield Hit("268", place)
-        if first.version is None:
-            yield Hit("266", place)
-        if first.namespace and envelope.action and not fits_action(envelope.action, first.namespace):
-            yield Hit("269", place)
-
-
-def _names_fit(envelope: Envelope) -> bool:
-    """False when Service, Action or a role differs from HISD 1209 for a national Action; others are not judged.
-
-    The templates of the agreements write the Service of answers without ``S-`` (standards digest 1.3).
-    """
-    service, action = envelope.service or "", envelope.action or ""
-    receipt = action == "APPREC"
-    business = service.removeprefix("S-") if receipt else action
-    if business not in NATIONAL_ACTIONS:
-        return True
-    names = national(business)
-    roles = (names.to_role, names.from_role) if receipt else (names.from_role, names.to_role)
-    services = {names.service, business} if business.startswith("SVAR_") else {names.service}
-    return service in services and (envelope.sender.role, envelope.receiver.role) == roles
-
-
-def _monitoring(envelope: Envelope) -> Iterator[Hit]:
-    """HITS 1210 6.2.2: statistics, never a reason to reject."""
-    place = f"{_HEADER}/Description"
-    keys = read_software(envelope.description)
-    text = envelope.description or ""
-    for name, missing, empty in (("MSH-system", "271", "273"), ("MSH-versjon", "272", "274")):
-        if name not in keys:
-            yield Hit(empty if f'"{name}"' in text else missing, place)
-    announced = bool(envelope.manifest) and (envelope.manifest or ())[0].namespace is not None
-    if envelope.kind is Kind.PAYLOAD and not (announced and "MSH-system" in keys and "MSH-versjon" in keys):
-        yield Hit("279", place)
-
-
-def check_named_type(envelope: Envelope, namespace: str) -> Iterator[Hit]:
-    """Rule 270, after decryption: ``namespace`` is the business document's (of the first Document in a MsgHead)."""
-    announced = (envelope.manifest or ())[0].namespace if envelope.manifest else None
-    if announced is not None and announced != namespace:
-        yield Hit("270", "/Envelope/Body/Manifest/Reference[1]/Schema")
+        yield from check_announced(lines[0], envelope.action)

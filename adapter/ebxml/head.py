@@ -9,9 +9,10 @@ the head without a blank line.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, overload
+from functools import lru_cache
+from types import MappingProxyType
 
 from adapter.errors import UnreadableError
 
@@ -30,7 +31,6 @@ class MimeLimits:
 
 
 DEFAULT_LIMITS = MimeLimits()
-_Value = TypeVar("_Value")
 _BLANK = re.compile(rb"\r?\n\r?\n|\r?\n(?=--[^\r\n:]*\r?\n)")
 _PARAMETER = re.compile(r"([A-Za-z0-9!#$&.+^_-]{1,60})\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"][^\s;]*))")
 _FIELD = re.compile(rb"([!-9;<>-~]{1,200})[ \t]*:")  # no "=": that is a parameter on a line of its own
@@ -44,67 +44,39 @@ _ESCAPED = re.compile(r"\\(.)")
 _FOLD = re.compile(r"\s*[\r\n]+\s*")
 
 
-class _once(Generic[_Value]):  # noqa: N801  (a decorator)
-    """``functools.cached_property`` without its lock, which costs more than what is worked out here."""
-
-    def __init__(self, work: Callable[[Any], _Value]) -> None:
-        self._work, self._name = work, work.__name__
-        self.__doc__ = work.__doc__
-
-    @overload
-    def __get__(self, head: None, owner: type) -> _once[_Value]: ...
-    @overload
-    def __get__(self, head: object, owner: type) -> _Value: ...
-    def __get__(self, head: object | None, owner: type) -> _once[_Value] | _Value:
-        if head is None:
-            return self
-        value = head.__dict__[self._name] = self._work(head)
-        return value
-
-
-@dataclass(frozen=True)
 class Head:
-    """Header fields in order, unfolded; names as written. What is asked of it is worked out once."""
+    """Header fields in order, unfolded; names as written. What is asked of every head is worked out at once.
 
-    fields: tuple[tuple[str, str], ...] = ()
+    ``content_type`` is the media type in lower case without parameters, None when absent or no type; ``parameters`` are
+    its parameters by lower-case name, of two with one name the first; ``transfer_encoding`` in lower case or None;
+    ``content_id`` without brackets and blanks, or None.
+    """
 
-    @_once
-    def _first(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for name, value in self.fields:
-            found.setdefault(name.lower(), value)
-        return found
+    __slots__ = ("_first", "_pairs", "content_id", "content_type", "fields", "parameters", "transfer_encoding")
+
+    def __init__(self, fields: tuple[tuple[str, str], ...] = ()) -> None:
+        self.fields = fields
+        first: dict[str, str] = {}
+        for name, value in fields:
+            first.setdefault(name.lower(), value)
+        self._first = first
+        self.content_type: str | None
+        self._pairs: tuple[tuple[str, str], ...]
+        self.parameters: Mapping[str, str]
+        self.content_type, self._pairs, self.parameters = _read_type(first.get("content-type", ""))
+        encoding = first.get("content-transfer-encoding")
+        self.transfer_encoding: str | None = None
+        if encoding is not None:
+            self.transfer_encoding = encoding.partition(";")[0].strip().strip('"').lower() or None
+        content_id = first.get("content-id", "").strip()
+        self.content_id: str | None = content_id.removeprefix("<").removesuffix(">").strip() or None
 
     def get(self, name: str) -> str | None:
         """The first field of that name without blanks around it; "" when it is there and empty."""
         return self._first.get(name.lower())
 
     def has_any(self, *names: str) -> bool:
-        return any(self.get(name) is not None for name in names)
-
-    @_once
-    def content_type(self) -> str | None:
-        """The media type in lower case without parameters; None when absent or no type."""
-        found = _TYPE.match((self.get("Content-Type") or "").strip())
-        return found[0].lower() if found else None
-
-    @_once
-    def parameters(self) -> dict[str, str]:
-        """The Content-Type's parameters by lower-case name; of two with one name the first counts."""
-        found: dict[str, str] = {}
-        for name, value in self._pairs:
-            found.setdefault(name, value)
-        return found
-
-    @_once
-    def _pairs(self) -> list[tuple[str, str]]:
-        rest = (self.get("Content-Type") or "").strip()
-        known = _TYPE.match(rest)
-        rest = rest[known.end() :] if known else rest
-        return [
-            (match[1].lower(), _ESCAPED.sub(r"\1", match[2]) if match[2] is not None else match[3])
-            for match in _PARAMETER.finditer(rest)
-        ]
+        return any(name.lower() in self._first for name in names)
 
     def boundary(self, limits: MimeLimits) -> bytes | None:
         """The boundary of a multipart, or None. Raises UnreadableError for two that differ or one out of bounds."""
@@ -116,17 +88,17 @@ class Head:
             raise UnreadableError("the boundary is too long or not plain text", code="MIME.BOUNDARY")
         return text.rstrip().encode("ascii") or None
 
-    @_once
-    def transfer_encoding(self) -> str | None:
-        """Content-Transfer-Encoding in lower case, or None."""
-        value = self.get("Content-Transfer-Encoding")
-        return value.partition(";")[0].strip().strip('"').lower() or None if value is not None else None
 
-    @_once
-    def content_id(self) -> str | None:
-        """Content-ID without brackets and blanks, or None."""
-        value = (self.get("Content-ID") or "").strip()
-        return value.removeprefix("<").removesuffix(">").strip() or None
+@lru_cache(maxsize=64)
+def _read_type(written: str) -> tuple[str | None, tuple[tuple[str, str], ...], Mapping[str, str]]:
+    """Media type, all parameters in order, and the first of each name. Kept: of most parts it is the same text."""
+    rest = written.strip()
+    known = _TYPE.match(rest)
+    pairs = tuple(
+        (match[1].lower(), _ESCAPED.sub(r"\1", match[2]) if match[2] is not None else match[3])
+        for match in _PARAMETER.finditer(rest, known.end() if known else 0)
+    )
+    return known[0].lower() if known else None, pairs, MappingProxyType(dict(reversed(pairs)))
 
 
 def of_fields(fields: Iterable[tuple[str, str]]) -> Head:

@@ -23,6 +23,11 @@ def write_moment(when: datetime) -> str:
 
 def read_moment(text: str | None) -> datetime | None:
     """An aware time in UTC, or None when the text is no time; without a zone it is UTC."""
+    if text is not None and len(text) == 20 and text[4:20:3] == "--T::Z":  # the national form
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            pass
     found = _MOMENT.fullmatch(text or "")
     if not found:
         return None

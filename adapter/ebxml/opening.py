@@ -7,8 +7,9 @@ and decrypts; ``judge`` puts the outcomes among the failed rules and decides the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from urllib.parse import unquote
 
 from adapter.ebxml.check_envelope import check_envelope, check_octets
@@ -22,12 +23,14 @@ from adapter.ebxml.names import ErrorCode, Kind, Road
 from adapter.ebxml.plaintext import Plaintext
 from adapter.ebxml.read import read, signature_of, signed_references
 from adapter.ebxml.rulebook import RULES, Act, Hit, finding, in_order
-from adapter.ebxml.words import Envelope, Participant
+from adapter.ebxml.words import Envelope, Participant, SignedReference
 from adapter.errors import Finding, UnreadableError
 from adapter.xmlio import Element, Limits, parse
 
 # NAV's services over HTTP whose documents travel in the clear, labelled as CMS (ebXML practice 5.4).
 CLEAR_SERVICES = frozenset({"HarBorgerFrikort", "HarBorgerEgenandelFritak"})
+_HELD = 300  # elements; more than any envelope has that people send
+_NO_ENVELOPE = Envelope(kind=None)
 ENVELOPE_LIMITS = Limits(size_bytes=2_000_000, elements=20_000, text_chars=1_000_000)
 
 
@@ -52,12 +55,14 @@ class Opened:
     """A received message as far as it could be opened. ``root`` is None when there is no readable envelope.
 
     ``octets`` are the envelope's decoded octets; ``unreadable`` the stable code when unpacking or parsing failed.
+    ``references`` are those of the envelope's own signature, which holds or not.
     """
 
     package: Package | None = None
     octets: bytes | None = None
     root: Element | None = None
-    envelope: Envelope = field(default=Envelope(kind=None))
+    envelope: Envelope = field(default=_NO_ENVELOPE)
+    references: tuple[SignedReference, ...] = ()
     attachments: tuple[OpenPart, ...] = ()
     hits: tuple[Hit, ...] = ()
     unreadable: str | None = None
@@ -128,17 +133,27 @@ def open_package(package: Package, limits: MimeLimits = DEFAULT_LIMITS) -> Opene
     """The envelope read, the attachments decoded, and every rule judged that needs no key."""
     hits = list(check_packaging(package))
     octets, root, code = _envelope(package, limits, hits)
-    envelope = read(root) if root is not None else Envelope(kind=None)
+    # lxml's objects are made anew, with their names, whenever they are asked for and nobody holds them.
+    held = list(islice(root.iter(), _HELD)) if root is not None else []
+    envelope = read(root) if root is not None else _NO_ENVELOPE
+    references = signed_references(root) if root is not None and envelope.kind is not None else ()
     attachments, broken = _decoded(package, limits)
-    opened = Opened(
+    clear_allowed = root is None or envelope.kind is not Kind.PAYLOAD or envelope.service in CLEAR_SERVICES
+    for number, one in enumerate(attachments, 1):
+        hits += check_attachment(number, one.part, one.content, clear_allowed=clear_allowed)
+    if octets is not None and root is not None:
+        hits += _checked(package, octets, root, envelope, references)
+    del held
+    return Opened(
         package=package,
         octets=octets,
         root=root,
         envelope=envelope,
+        references=references,
         attachments=attachments,
+        hits=tuple(hits),
         unreadable=code or broken,
     )
-    return replace(opened, hits=(*hits, *_checked(opened)))
 
 
 def _envelope(package: Package, limits: MimeLimits, hits: list[Hit]) -> tuple[bytes | None, Element | None, str | None]:
@@ -153,18 +168,14 @@ def _envelope(package: Package, limits: MimeLimits, hits: list[Hit]) -> tuple[by
         return None, None, error.code
 
 
-def _checked(opened: Opened) -> Iterator[Hit]:
-    """The failed rules of envelope, signature form and parts."""
-    package, root, envelope = opened.package, opened.root, opened.envelope
-    clear_allowed = root is None or envelope.kind is not Kind.PAYLOAD or envelope.service in CLEAR_SERVICES
-    for number, one in enumerate(opened.attachments, 1):
-        yield from check_attachment(number, one.part, one.content, clear_allowed=clear_allowed)
-    if package is None or package.envelope is None or opened.octets is None or root is None:
-        return
-    yield from check_octets(opened.octets, package.envelope.head.parameters.get("charset"))
+def _checked(
+    package: Package, octets: bytes, root: Element, envelope: Envelope, references: Sequence[SignedReference]
+) -> Iterator[Hit]:
+    """The failed rules of the envelope, the form of its signature, and the Manifest against the parts that came."""
+    charset = package.envelope.head.parameters.get("charset") if package.envelope is not None else None
+    yield from check_octets(octets, charset)
     yield from check_envelope(root, envelope, package.road)
     if envelope.kind is not None:
-        references = signed_references(root)
         yield from check_signature(root, envelope.kind, references)
         yield from check_coverage(root, envelope, references)
     if package.road is not None and envelope.kind is Kind.PAYLOAD:

@@ -6,6 +6,8 @@ a MessageHeader in another place, or a second one, is not seen.
 
 from __future__ import annotations
 
+from itertools import islice
+
 from adapter.ebxml.moments import read_moment
 from adapter.ebxml.names import ERROR_CONTEXT, SIGNAL_SERVICE, SIGNALS, Kind, ds, eb, soap, xlink
 from adapter.ebxml.words import (
@@ -36,14 +38,17 @@ _LOCATION, _VERSION, _MESSAGE_STATUS = eb("location"), eb("version"), eb("messag
 _STATUS_REQUEST, _STATUS_RESPONSE = eb("StatusRequest"), eb("StatusResponse")
 _SIGNATURE, _SIGNED_INFO, _DS_REFERENCE = ds("Signature"), ds("SignedInfo"), ds("Reference")
 _DIGEST_METHOD, _DIGEST_VALUE, _XPATH = ds("DigestMethod"), ds("DigestValue"), ds("XPath")
-_TRANSFORMS, _STEPS = ds("Transforms"), f"{ds('Transforms')}/{ds('Transform')}"
+_TRANSFORMS, _TRANSFORM = ds("Transforms"), ds("Transform")
+_ENVELOPE, _FAULT = soap("Envelope"), soap("Fault")
+_NOBODY = Participant(())
 
+_MOST_STEPS = 20
 MOST_REFERENCES = 200  # of a Manifest, a signature, a receipt or an error list; more are not read
 
 
 def read(root: Element) -> Envelope:
     """The words of a parsed envelope; ``kind`` None when it is not an ebXML message (or is a SOAP Fault)."""
-    if root.tag != soap("Envelope"):
+    if root.tag != _ENVELOPE:
         return Envelope(kind=None)
     frame = named(root)
     header, body = frame.get(_HEADER), frame.get(_BODY)
@@ -103,8 +108,13 @@ def text_of(element: Element | None) -> str | None:
     return (element.text or "").strip() or None
 
 
+def first(parent: Element, name: str) -> Element | None:
+    """The first child of that name; half the cost of ``find``."""
+    return next(parent.iterchildren(name), None)
+
+
 def _text(parent: Element | None, name: str) -> str | None:
-    return text_of(parent.find(name)) if parent is not None else None
+    return text_of(first(parent, name)) if parent is not None else None
 
 
 def _kind(service: str | None, action: str | None, receipt: bool, report: bool, manifest: bool) -> Kind | None:
@@ -120,14 +130,17 @@ def _kind(service: str | None, action: str | None, receipt: bool, report: bool, 
 
 def _party(side: Element | None) -> Participant:
     if side is None:
-        return Participant(())
-    ids = tuple(PartyId(text_of(one) or "", one.get(_TYPE)) for one in side.findall(_PARTY_ID)[:MOST_REFERENCES])
-    return Participant(ids, _text(side, _ROLE))
+        return _NOBODY
+    ids = [PartyId(text_of(one) or "", one.get(_TYPE)) for one in islice(side.iterchildren(_PARTY_ID), MOST_REFERENCES)]
+    return Participant(tuple(ids), _text(side, _ROLE))
+
+
+_TRUTHS = {"1": True, "true": True, "0": False, "false": False}
 
 
 def is_true(text: str | None) -> bool | None:
     """xs:boolean; None when it is none."""
-    return {"1": True, "true": True, "0": False, "false": False}.get((text or "").strip())
+    return _TRUTHS.get((text or "").strip())
 
 
 def _ack_request(asked: Element | None) -> AckRequest | None:
@@ -139,7 +152,7 @@ def _ack_request(asked: Element | None) -> AckRequest | None:
 def _receipt(block: Element | None) -> Receipt | None:
     if block is None:
         return None
-    sender = block.find(_FROM)
+    sender = first(block, _FROM)
     return Receipt(
         ref_to_message_id=_text(block, _REF_TO_MESSAGE_ID),
         timestamp=read_moment(_text(block, _TIMESTAMP)),
@@ -168,8 +181,8 @@ def _manifest(block: Element | None) -> tuple[PayloadReference, ...] | None:
     if block is None:
         return None
     found = []
-    for line in block.findall(_REFERENCE)[:MOST_REFERENCES]:
-        schema = line.find(_SCHEMA)
+    for line in islice(block.iterchildren(_REFERENCE), MOST_REFERENCES):
+        schema = first(line, _SCHEMA)
         found.append(
             PayloadReference(
                 href=(line.get(_HREF) or "").strip() or None,
@@ -182,7 +195,7 @@ def _manifest(block: Element | None) -> tuple[PayloadReference, ...] | None:
 
 
 def _fault(body: Element | None) -> Fault | None:
-    block = body.find(soap("Fault")) if body is not None else None
+    block = first(body, _FAULT) if body is not None else None
     if block is None:
         return None
     code = text_of(block.find("faultcode"))
@@ -191,8 +204,8 @@ def _fault(body: Element | None) -> Fault | None:
 
 def signature_of(root: Element) -> Element | None:
     """The ds:Signature under SOAP:Header, or None; one anywhere else is none."""
-    header = root.find(_HEADER)
-    return header.find(_SIGNATURE) if header is not None else None
+    header = first(root, _HEADER)
+    return first(header, _SIGNATURE) if header is not None else None
 
 
 def signed_references(root: Element) -> tuple[SignedReference, ...]:
@@ -203,28 +216,29 @@ def signed_references(root: Element) -> tuple[SignedReference, ...]:
 
 def references_of(signature: Element) -> tuple[SignedReference, ...]:
     """Every ds:Reference of this ds:Signature."""
-    signed = signature.find(_SIGNED_INFO)
+    signed = first(signature, _SIGNED_INFO)
     return _references(signed) if signed is not None else ()
 
 
 def _references(parent: Element) -> tuple[SignedReference, ...]:
-    return tuple(_reference(one) for one in parent.findall(_DS_REFERENCE)[:MOST_REFERENCES])
+    return tuple([_reference(one) for one in islice(parent.iterchildren(_DS_REFERENCE), MOST_REFERENCES)])
 
 
 def _reference(block: Element) -> SignedReference:
     within = named(block)
     method, value = within.get(_DIGEST_METHOD), within.get(_DIGEST_VALUE)
-    steps = block.findall(_STEPS)[:20] if _TRANSFORMS in within else []
+    chains = block.iterchildren(_TRANSFORMS) if _TRANSFORMS in within else ()
+    steps = [step for chain in chains for step in islice(chain.iterchildren(_TRANSFORM), _MOST_STEPS)]
     return SignedReference(
         uri=block.get("URI"),
         digest_method=method.get("Algorithm") if method is not None else None,
         digest="".join((value.text or "").split()) or None if value is not None else None,
-        transforms=tuple(_transform(step) for step in steps),
+        transforms=tuple([_transform(step) for step in steps[:_MOST_STEPS]]),
     )
 
 
 def _transform(step: Element) -> Transform:
-    xpath = step.find(_XPATH)
+    xpath = first(step, _XPATH)
     if xpath is None:
         return Transform(step.get("Algorithm") or "")
     text = (xpath.text or "").strip()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import adapter.xmlio as xmlio
 from adapter.config import TenantSettings
 from adapter.ebxml.build import build
 from adapter.ebxml.decide import AnswerKind
@@ -39,12 +38,6 @@ class Arrived:
     opened: Opened
     road: str
     party: int | None  # our address that it names; None: it names none of ours
-
-    @property
-    def root(self) -> xmlio.Element:
-        """The envelope's tree; only for one that was verified."""
-        assert self.opened.root is not None
-        return self.opened.root
 
 
 def sign(parts: Parts, arrived: Arrived, words: Envelope) -> bytes:

@@ -21,7 +21,7 @@ from adapter.ebxml.decide import Answer, AnswerKind, fault_error
 from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import Judged, Opened, judge, open_message
 from adapter.ebxml.plaintext import Plaintext
-from adapter.ebxml.read import read, signed_references
+from adapter.ebxml.read import read
 from adapter.ebxml.rulebook import Hit
 from adapter.ebxml.words import EbError, Envelope
 from adapter.errors import SettingsError, Severity, StoreError
@@ -161,7 +161,7 @@ def _find(parts: Parts, message_id: str, party: int) -> Row | None:
 
 def _digest(arrived: Arrived) -> str:
     """The content of an envelope by its signed references: a resend has the same, whatever its wrapping."""
-    lines = sorted(f"{one.uri} {one.digest_method} {one.digest}" for one in signed_references(arrived.root))
+    lines = sorted(f"{one.uri} {one.digest_method} {one.digest}" for one in arrived.opened.references)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -281,7 +281,7 @@ def _item(parts: Parts, arrived: Arrived, words: Envelope) -> Row:
 def _acknowledge(parts: Parts, arrived: Arrived, words: Envelope) -> bytes:
     receipt = acknowledgment(
         words,
-        signed_references(arrived.root),
+        arrived.opened.references,
         message_id=parts.new_id(),
         now=parts.now(),
         software=software_of(parts),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import adapter.documents as documents
 import adapter.xmlio as xmlio
-from adapter.ebxml.check_envelope import check_named_type
+from adapter.ebxml.check_names import check_named_type
 from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import Judged, Opened, SignatureOutcome, judge, open_json, open_message
 from adapter.ebxml.plaintext import Plaintext, read_plaintext

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -70,6 +70,33 @@ def subject_text(certificate: Certificate) -> str:
     if is_person(certificate):
         return f"(person) {certificate.serial_number:X}"
     return certificate.subject.rfc4514_string()
+
+
+class Owner(NamedTuple):
+    """Whose a certificate is, and what for: what the functions of these names say, looked up at once."""
+
+    is_person: bool
+    org_number: str | None
+    subject: str
+    may_sign: bool
+    not_before: datetime
+    not_after: datetime
+
+    def valid_at(self, when: datetime) -> bool:
+        return self.not_before <= when <= self.not_after
+
+
+@lru_cache(maxsize=256)
+def owner_of(certificate: Certificate) -> Owner:
+    """All that is judged of a signer's certificate by itself; times are aware. To hash a certificate costs a little."""
+    return Owner(
+        is_person(certificate),
+        org_number(certificate),
+        subject_text(certificate),
+        may_sign(certificate),
+        certificate.not_valid_before_utc,
+        certificate.not_valid_after_utc,
+    )
 
 
 def valid_at(certificate: Certificate, when: datetime) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -47,6 +47,7 @@ METHODS = frozenset({RSA_SHA256, DS + "rsa-sha1"})
 DIGEST_NAMES = frozenset({SHA256, DS + "sha1"})
 MAX_REFERENCES = 200
 
+_NEEDED = ((f"{{{DS}}}SignedInfo", "363"), (f"{{{DS}}}SignatureValue", "42"), (f"{{{DS}}}KeyInfo", "32"))
 _STEP = r"\s*ancestor-or-self\s*::\s*node\s*\(\s*\)\s*\[\s*@([\w.-]+):actor\s*=\s*(?:\"([^\"]+)\"|'([^']+)')\s*\]\s*"
 _EXPRESSION = re.compile(rf"\s*not\s*\({_STEP}\|{_STEP}\)\s*")
 _MAX_EXPRESSION = 1_000
@@ -124,9 +125,9 @@ class failing:  # noqa: N801  (reads as a word: with failing("50"))
 def read_envelope_plan(signature: Element, allow_sha1: bool) -> EnvelopePlan:
     """The plan of a Signature that keeps to the profile; raises EnvelopeSignatureError for any other."""
     within = {child.tag for child in signature}
-    for name, rule in (("SignedInfo", "363"), ("SignatureValue", "42"), ("KeyInfo", "32")):
-        if f"{{{DS}}}{name}" not in within:
-            raise broken(f"the signature has no {name}", rule)
+    for tag, rule in _NEEDED:
+        if tag not in within:
+            raise broken(f"the signature has no {etree.QName(tag).localname}", rule)
     with failing("50"):
         info, value, key_info = parts_of(signature, "SignedInfo", "SignatureValue", "KeyInfo")
         octets_value = read_base64(value)
@@ -174,19 +175,22 @@ def _by_template(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> SignedIn
     found = around[1::2]
     if not 1 <= len(found) <= _MAX_KEPT_VALUES:
         return None
-    stand_ins = tuple(_stand_in(number, one[:4] == b"cid:") for number, one in enumerate(found))
+    stand_ins = [_stand_in(number, one[:4] == b"cid:") for number, one in enumerate(found)]
     around[1::2] = stand_ins
-    kept = _read_template(b"".join(around), inherited, stand_ins)
+    kept = _read_template(b"".join(around), inherited, tuple(stand_ins))
     if kept is None:
         return None
-    pieces, signed = kept
-    actual = dict(zip(stand_ins, found, strict=True))
-    octets = b"".join(part for pair in zip(pieces, (*found, b""), strict=True) for part in pair)
-    parts = tuple(_filled(part, actual) for part in signed.parts)
+    around[::2], around[1::2] = kept.pieces, found
+    parts = []
+    for (uri_at, digest_at), part in zip(kept.parts, kept.signed.parts, strict=True):
+        uri = part.uri if uri_at is None else found[uri_at].decode()
+        content_id = part.content_id if uri_at is None else uri[4:]
+        parts.append(PartReference(uri, content_id, part.algorithm, _digest(part.digest, digest_at, found)))
     if len({part.content_id for part in parts}) < len(parts):
         raise broken("two references name one part")
-    root = signed.root._replace(digest=_digest(signed.root.digest, actual))
-    return signed._replace(octets=octets, root=root, parts=parts)
+    form, without_next, algorithm, digest = kept.signed.root
+    root = RootReference(form, without_next, algorithm, _digest(digest, kept.root, found))
+    return SignedInfo(b"".join(around), kept.signed.method, root, tuple(parts), kept.signed.algorithms)
 
 
 @lru_cache(maxsize=64)
@@ -195,23 +199,27 @@ def _stand_in(number: int, is_uri: bool) -> bytes:
     return b"cid:stand-in-%d@template" % number if is_uri else b64encode(b"stand-in of a digest %011d" % number)
 
 
-def _filled(part: PartReference, actual: dict[bytes, bytes]) -> PartReference:
-    uri = actual.get(part.uri.encode(), b"").decode() or part.uri
-    content_id = uri[4:] if uri != part.uri else part.content_id
-    return part._replace(uri=uri, content_id=content_id, digest=_digest(part.digest, actual))
-
-
-def _digest(read: bytes, actual: dict[bytes, bytes]) -> bytes:
-    written = actual.get(b64encode(read))
+def _digest(read: bytes, place: int | None, found: Sequence[bytes]) -> bytes:
     with failing("64"):
-        return read if written is None else decode(written.decode())
+        return read if place is None else decode(found[place].decode())
+
+
+class Template(NamedTuple):
+    """What one sender's SignedInfo holds apart from the values: the canonical octets between them, what it says with
+    stand-ins, and the values' places: of the envelope's digest, and of each part's URI and digest. None: it is fixed.
+    """
+
+    pieces: list[bytes]
+    signed: SignedInfo
+    root: int | None
+    parts: tuple[tuple[int | None, int | None], ...]
 
 
 @lru_cache(maxsize=256)
 def _read_template(
     template: bytes, inherited: tuple[tuple[str, str], ...], stand_ins: tuple[bytes, ...]
-) -> tuple[list[bytes], SignedInfo] | None:
-    """The canonical octets around the stand-ins, and the rest; None unless each of them stands for one value alone."""
+) -> Template | None:
+    """None unless each stand-in stands for one value alone."""
     signed = _read_signed_info(template, inherited)
     read = [b64encode(signed.root.digest), *(b64encode(part.digest) for part in signed.parts)]
     read += [part.uri.encode() for part in signed.parts]
@@ -221,7 +229,11 @@ def _read_template(
         if not there or signed.octets.count(one) != 1 or read.count(one) != 1:
             return None
         pieces.append(before)
-    return [*pieces, rest], signed
+    places = {one: number for number, one in enumerate(stand_ins)}
+    at = [places.get(one) for one in read]
+    count = len(signed.parts)
+    uris_and_digests = tuple(zip(at[1 + count :], at[1 : 1 + count], strict=True))
+    return Template([*pieces, rest], signed, at[0], uris_and_digests)
 
 
 def _read_references(references: list[Element]) -> tuple[RootReference, tuple[PartReference, ...], list[str]]:

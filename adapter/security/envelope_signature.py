@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import islice
 from urllib.parse import unquote
 
 from cryptography import x509
@@ -49,10 +50,12 @@ Element = etree._Element
 Octets = bytes | memoryview
 
 _SIGNATURE = f"{{{DS}}}Signature"
-_HEADER = f"{{{SOAP}}}Header"
+_X509_DATA, _X509_CERTIFICATE = f"{{{DS}}}X509Data", f"{{{DS}}}X509Certificate"
+_ENVELOPE, _HEADER = f"{{{SOAP}}}Envelope", f"{{{SOAP}}}Header"
 _EB = "http://www.oasis-open.org/committees/ebxml-msg/schema/msg-header-2_0.xsd"
 _OURS = (_EB, DS, SOAP)
 _SYNC_REPLY = f"{{{_EB}}}SyncReply"
+_NEXT_MSH, _NEXT = NEXT_MSH.encode(), NEXT.encode()
 _CONTENT_ID = re.compile(r"[!#$'-;=?-~]{1,500}")  # printable ASCII that needs no escape in an attribute or URI
 _EXPRESSION = f'not(ancestor-or-self::node()[@%s:actor="{NEXT_MSH}"] | ancestor-or-self::node()[@%s:actor="{NEXT}"])'
 _ROOT = (
@@ -162,13 +165,15 @@ def verify_envelope(
         raise InputError("only a whole envelope can be verified", code="SIGN.PART")
     with failing("50"):
         xmldsig.refuse_noise(root)
-    plan = read_envelope_plan(_find_signature(root), allow_sha1)
+    header = _header_of(root)
+    signature = _find_signature(root, header)
+    plan = read_envelope_plan(signature, allow_sha1)
     certificate = _check_value(plan, pinned)
     found, missing = _match_parts(plan, parts, signal)
     for reference, octets in found:
-        if hashlib.new(reference.algorithm, octets).digest() != reference.digest:
+        if _hashed(reference.algorithm, octets) != reference.digest:
             raise broken("a part is not what was signed", uncovered=(reference.uri,), algorithms=plan.algorithms)
-    octets, left_out, tree = _check_root(root, plan.root)
+    octets, left_out, tree = _check_root(root, header, signature, plan.root)
     return VerifiedEnvelope(
         octets=octets,
         certificate=certificate,
@@ -180,6 +185,10 @@ def verify_envelope(
     )
 
 
+def _hashed(algorithm: str, octets: Octets) -> bytes:
+    return (hashlib.sha256(octets) if algorithm == "sha256" else hashlib.new(algorithm, octets)).digest()
+
+
 def judge_validity(certificate: x509.Certificate, when: datetime) -> str | None:
     """The numbered rule that a time before (104) or after (105) the certificate's validity fails; None when inside."""
     if when < certificate.not_valid_before_utc:
@@ -189,28 +198,28 @@ def judge_validity(certificate: x509.Certificate, when: datetime) -> str | None:
 
 def _header_of(root: Element) -> Element | None:
     """The Header, when the root is an Envelope that begins with it and has no other."""
-    first = next(root.iterchildren(etree.Element), None) if root.tag == f"{{{SOAP}}}Envelope" else None
-    if first is None or first.tag != _HEADER or sum(1 for _ in root.iterchildren(_HEADER)) != 1:
+    first = next(root.iterchildren(etree.Element), None) if root.tag == _ENVELOPE else None
+    if first is None or first.tag != _HEADER or len(list(islice(root.iterchildren(_HEADER), 2))) != 1:
         return None
     return first
 
 
-def _find_signature(root: Element) -> Element:
-    found = list(root.iter(_SIGNATURE))
+def _find_signature(root: Element, header: Element | None) -> Element:
+    found = list(islice(root.iter(_SIGNATURE), 2))
     if not found:
         raise broken("the envelope has no signature", "45", uncovered=("",))
     if len(found) > 1:
         raise broken("the envelope has more than one signature", "52")
-    if found[0].getparent() is not _header_of(root):
+    if found[0].getparent() is not header:
         raise broken("the signature is not a child of the envelope's one Header", "45")
     return found[0]
 
 
 def _check_value(plan: EnvelopePlan, pinned: x509.Certificate | None) -> x509.Certificate:
-    blocks = plan.key_info.findall(f"{{{DS}}}X509Data")
+    blocks = list(plan.key_info.iterchildren(_X509_DATA))
     if len(blocks) != 1:
         raise broken("KeyInfo must hold one X509Data", "65" if blocks else "41")
-    if len(blocks[0].findall(f"{{{DS}}}X509Certificate")) > 1:
+    if len(list(islice(blocks[0].iterchildren(_X509_CERTIFICATE), 2))) > 1:
         raise broken("X509Data must hold the signer's certificate alone", "65")
     with failing("46"):
         (certificate,) = read_certificates(plan.key_info)
@@ -242,23 +251,24 @@ def _match_parts(
     return list(found.values()), tuple(missing)
 
 
-def _check_root(root: Element, reference: RootReference) -> tuple[bytes, tuple[str, ...], Element | None]:
+def _check_root(
+    root: Element, header: Element | None, signature: Element, reference: RootReference
+) -> tuple[bytes, tuple[str, ...], Element | None]:
     """The canonical octets that the digest is about, by the declared transforms, and the tree that they are of.
 
     Exclusive C14N leaves namespaces out, so that the octets alone say what was signed: then there is no tree.
     """
-    header, signature = _header_of(root), list(root.iter(_SIGNATURE))
-    twin = _copy_without(root, signature)
+    twin = _copy_unsigned(root)
     octets = content.canonical(twin, reference.form.exclusive, reference.form.prefixes)
     leaving = _for_next_hop(root, octets) if reference.without_next else []
-    leaving = [element for element in leaving if element.tag != _SIGNATURE]
+    leaving = [element for element in leaving if element is not signature]
     if not all(_may_be_left_out(element, header) for element in leaving):
         raise broken("a part of the message that matters is not signed", uncovered=("",))
     left_out = tuple(etree.QName(element).localname for element in leaving)
     if leaving:
-        twin = _copy_without(root, [*leaving, *signature])
+        twin = _copy_without(root, [*leaving, signature])
         octets = content.canonical(twin, reference.form.exclusive, reference.form.prefixes)
-    if hashlib.new(reference.algorithm, octets).digest() != reference.digest:
+    if _hashed(reference.algorithm, octets) != reference.digest:
         raise broken("the envelope is not what was signed", uncovered=("",))
     return octets, left_out, None if reference.form.exclusive else twin
 
@@ -268,7 +278,7 @@ def _for_next_hop(root: Element, octets: bytes) -> list[Element]:
 
     ``octets``: a canonical form of the tree, in which their actors would stand letter by letter.
     """
-    if not any(actor.encode() in octets for actor in (NEXT_MSH, NEXT)):
+    if _NEXT_MSH not in octets and _NEXT not in octets:
         return []
     return [element for element in root.iter(etree.Element) if element.get(ACTOR) in (NEXT_MSH, NEXT)]
 
@@ -285,13 +295,17 @@ def _copy_without(root: Element, elements: Sequence[Element]) -> Element:
     Never the tree itself: lxml drops namespace declarations that it thinks redundant when it puts an element back, and
     prefixes in attribute values and XPaths lose their meaning.
     """
-    twin = copy.deepcopy(root)
-    if [element.tag for element in elements] == [_SIGNATURE]:  # the one there is: it need not be looked for by place
-        for signature in list(twin.iter(_SIGNATURE)):
-            xmlio.cut(signature)
-        return twin
+    twin = copy.copy(root)
     leaving = set(elements)
     places = {number for number, element in enumerate(root.iter()) if element in leaving}
     for element in [element for number, element in enumerate(twin.iter()) if number in places]:
         xmlio.cut(element)
+    return twin
+
+
+def _copy_unsigned(root: Element) -> Element:
+    """The same without the one Signature that there is: it need not be looked for by its place."""
+    twin = copy.copy(root)
+    for signature in list(twin.iter(_SIGNATURE)):
+        xmlio.cut(signature)
     return twin

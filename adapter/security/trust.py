@@ -106,30 +106,30 @@ def judge_signer(
     ``revocation``, only when the chain has reached one of ``roots`` (P20).
     """
     policy, expected = policy or TrustPolicy(), expected or Expected()
-    certificate = verified.certificate
+    certificate, owner = verified.certificate, certificates.owner_of(verified.certificate)
     grade = Severity.ERROR if expected.signing is Signing.PERSON else Severity.WARNING
     judged_at, findings = _judging_time(gen_date, fetched_at)
     findings += verified.warnings
     chain = certificates.build_chain(certificate, verified.chain, roots, judged_at)
-    faults = _judge_chain(certificate, chain, bool(roots), judged_at, grade)
+    faults = _judge_chain(certificate, chain, bool(roots), judged_at, grade, may_sign=owner.may_sign)
     standing = None
     if chain is not None and policy.revocation is not Revocation.OFF:
         standing = _ask(chain, roots, revocation, fetched_at)
         faults += _judge_standing(standing, grade)
         findings += _judge_silence(standing, policy.revocation)
-    faults += _judge_owner(certificate, expected, grade)
-    findings += _judge_since(certificate, judged_at, fetched_at)
-    person = policy.persons.resolve(certificate) if certificates.is_person(certificate) else None
-    if certificates.is_person(certificate) and person is None:
+    faults += _judge_owner(owner, expected, grade)
+    findings += _judge_since(owner, judged_at, fetched_at)
+    person = policy.persons.resolve(certificate) if owner.is_person else None
+    if owner.is_person and person is None:
         findings.append(_finding("P16.UNRESOLVED", Severity.WARNING, "nobody knows whose the person's certificate is"))
     must_wait = standing is Standing.UNCHECKED and policy.revocation is Revocation.REQUIRED
     return TrustVerdict(
         status=UNTRUSTED if faults or must_wait else VALID,
         findings=tuple(findings + faults),
-        subject=certificates.subject_text(certificate),
-        org_number=certificates.org_number(certificate),
-        not_after=certificate.not_valid_after_utc,
-        is_person=certificates.is_person(certificate),
+        subject=owner.subject,
+        org_number=owner.org_number,
+        not_after=owner.not_after,
+        is_person=owner.is_person,
         standing=standing,
         must_wait=must_wait,
         spoof_suspected=any(fault.rule == "P16.SENDER" and fault.blocking for fault in faults),
@@ -163,6 +163,8 @@ def _judge_chain(
     has_roots: bool,
     at: datetime,
     grade: Severity,
+    *,
+    may_sign: bool,
 ) -> list[Finding]:
     if not has_roots:
         return [_finding("P17.NO_ROOTS", Severity.WARNING, "no trust roots are configured, so nobody is trusted")]
@@ -174,13 +176,13 @@ def _judge_chain(
         faults.append(_finding("P17.EXPIRED", grade, "the certificate had expired when the message was made", _S02))
     if any(link.not_valid_before_utc > at for link in links):
         faults.append(_finding("P17.NOT_YET", grade, "the certificate was not valid yet at that time", _S02))
-    if not certificates.may_sign(certificate):
+    if not may_sign:
         faults.append(_finding("P17.USAGE", grade, "the certificate is not for signatures (nonRepudiation)", _S02))
     return faults
 
 
-def _judge_since(certificate: x509.Certificate, judged_at: datetime, fetched_at: datetime) -> list[Finding]:
-    if certificates.valid_at(certificate, judged_at) and not certificates.valid_at(certificate, fetched_at):
+def _judge_since(owner: certificates.Owner, judged_at: datetime, fetched_at: datetime) -> list[Finding]:
+    if owner.valid_at(judged_at) and not owner.valid_at(fetched_at):
         text = "the certificate has expired between GenDate and receipt"
         return [_finding("P17.EXPIRED_SINCE", Severity.WARNING, text)]
     return []
@@ -225,14 +227,14 @@ def _judge_silence(standing: Standing, rule: Revocation) -> list[Finding]:
     return [_finding("P17.UNCHECKED", Severity.WARNING, f"revocation could not be checked{waits}")]
 
 
-def _judge_owner(certificate: x509.Certificate, expected: Expected, grade: Severity) -> list[Finding]:
-    if certificates.is_person(certificate):
+def _judge_owner(owner: certificates.Owner, expected: Expected, grade: Severity) -> list[Finding]:
+    if owner.is_person:
         if expected.signing is Signing.COMPANY:
             return [_finding("P14.COMPANY", Severity.WARNING, "a person has signed where a company does")]
         return []
     if expected.signing is Signing.PERSON:
         return [_finding("P14.PERSON", grade, "a company has signed where a person must", _S02)]
-    if expected.org_numbers and certificates.org_number(certificate) not in expected.org_numbers:
+    if expected.org_numbers and owner.org_number not in expected.org_numbers:
         required = Severity.ERROR if expected.signing is Signing.COMPANY else Severity.WARNING
         text = "the certificate's organisation number is neither the sender's nor the register owner's"
         return [_finding("P16.SENDER", required, text)]

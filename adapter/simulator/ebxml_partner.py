@@ -20,7 +20,7 @@ from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import Opened
 from adapter.ebxml.pack import Attachment
 from adapter.ebxml.plaintext import read_plaintext
-from adapter.ebxml.read import read, signed_references
+from adapter.ebxml.read import read
 from adapter.ebxml.words import EbError, Envelope, Software, cpa_id_without_agreement
 from adapter.errors import DecryptionError, EnvelopeSignatureError, UnreadableError
 from adapter.security import cms
@@ -207,7 +207,7 @@ class EbxmlPartner:
     def _signal(self, script: EbxmlScript, words: Envelope, opened: Opened) -> bytes:
         if script.error is not None:
             return self._error(words, script.error, script.severity, signed=script.error_signed)
-        references = signed_references(opened.root) if opened.root is not None else ()
+        references = opened.references
         if script.flaw == "other references":
             references = tuple(replace(one, digest="AAAA") for one in references)
         now = self.around.office.clock()

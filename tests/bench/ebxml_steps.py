@@ -27,7 +27,7 @@ from adapter.ebxml.names import Road
 from adapter.ebxml.opening import ENVELOPE_LIMITS, Opened, SignatureOutcome, judge, open_message
 from adapter.ebxml.pack import Attachment, MailHead, pack_mail
 from adapter.ebxml.plaintext import Plaintext, build_plaintext, read_plaintext
-from adapter.ebxml.read import read, signed_references
+from adapter.ebxml.read import read
 from adapter.ebxml.words import Envelope, Software, cpa_id_without_agreement
 from adapter.flow.check import CheckContext, Checked, check_document
 from adapter.model.document import Facts
@@ -202,8 +202,7 @@ class Incoming:
         opened, plain, outcome, words = self.unseal(mail)
         judged = judge(opened, outcome, {0: plain}, now=now)
         assert judged.answer.kind is AnswerKind.ACKNOWLEDGMENT, judged.hits
-        assert opened.root is not None
-        signal = self._acknowledge(words, signed_references(opened.root), now)
+        signal = self._acknowledge(words, opened.references, now)
         del opened, judged
         return signal, self._answer(plain, now)
 

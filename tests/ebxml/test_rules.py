@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from adapter.ebxml.build import build, build_fault
-from adapter.ebxml.check_envelope import check_named_type
+from adapter.ebxml.check_names import check_named_type
 from adapter.ebxml.check_register import check_register
 from adapter.ebxml.check_signature import check_signature
 from adapter.ebxml.compose import acknowledgment, message_error
