@@ -131,7 +131,8 @@ def read_envelope_plan(signature: Element, allow_sha1: bool) -> EnvelopePlan:
     with failing("50"):
         info, value, key_info = parts_of(signature, "SignedInfo", "SignatureValue", "KeyInfo")
         octets_value = read_base64(value)
-    raw, inherited = etree.tostring(info, with_tail=False), tuple(inherited_by(signature))
+    # UTF-8, because lxml writes a letter outside ASCII in a name as a character reference, which nobody can read back.
+    raw, inherited = etree.tostring(info, encoding="utf-8", with_tail=False), tuple(inherited_by(signature))
     signed = _by_template(raw, inherited) or _read_signed_info(raw, inherited)
     if not allow_sha1 and not SHA1_NAMES.isdisjoint(signed.algorithms):
         raise broken("SHA-1 is not accepted from this sender", "84", algorithms=signed.algorithms)

@@ -44,7 +44,16 @@ from adapter.security.envelope_profile import (
     read_envelope_plan,
 )
 from adapter.security.keys import Signer
-from adapter.security.profile import DS, ENVELOPED, INCLUSIVE, RSA_SHA256, SHA1_NAMES, SHA256, read_certificates
+from adapter.security.profile import (
+    DS,
+    ENVELOPED,
+    INCLUSIVE,
+    RSA_SHA256,
+    SHA1_NAMES,
+    SHA256,
+    is_same,
+    read_certificates,
+)
 
 Element = etree._Element
 Octets = bytes | memoryview
@@ -223,7 +232,7 @@ def _check_value(plan: EnvelopePlan, pinned: x509.Certificate | None) -> x509.Ce
         raise broken("X509Data must hold the signer's certificate alone", "65")
     with failing("46"):
         (certificate,) = read_certificates(plan.key_info)
-    if pinned is not None and certificate is not pinned and certificate != pinned:
+    if pinned is not None and not is_same(certificate, pinned):
         raise broken("another certificate than the agreed one has signed", "44", algorithms=plan.algorithms)
     if not xmldsig.has_signed(certificate, plan.value, plan.octets, plan.method):
         text = "the signature value does not belong to SignedInfo and the certificate"

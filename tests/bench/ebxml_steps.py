@@ -187,11 +187,12 @@ class Incoming:
     def of(cls, keys: Keys) -> Incoming:
         rules = RuleContext(direction="in", ours=frozenset({RECEIVER}), environment="test", envelope_receiver=RECEIVER)
 
+        policy, roots = TrustPolicy(revocation=Revocation.OFF), (keys.root.certificate,)
+
         def trust(verified: Any, facts: Any) -> Any:
             number = facts.sender.organisation.ident("ENH")
             expected = Expected(signing=Signing.COMPANY, org_numbers=frozenset({number}))
-            now, policy = datetime.now(UTC), TrustPolicy(revocation=Revocation.OFF)
-            roots = (keys.root.certificate,)
+            now = datetime.now(UTC)
             return judge_signer(verified, gen_date=now, fetched_at=now, roots=roots, policy=policy, expected=expected)
 
         return cls(keys=keys, context=CheckContext(rules=rules, trust=trust))

@@ -86,8 +86,9 @@ def test_the_signed_octets_are_the_canonical_form_and_go_out_as_they_are(company
         f'<Envelope xmlns="{SOAP}" xmlns:SOAP="urn:other"><Header>\n\t</Header><SOAP:x></SOAP:x></Envelope>',
         f'<e:Envelope xmlns:e="{SOAP}" xmlns:ds="urn:other"><e:Header/><e:Body><ds:x/></e:Body></e:Envelope>',
         f'<e:Envelope xmlns:e="{SOAP}" xmlns="urn:d"><e:Header xmlns:a="urn:a" xmlns=""><a:x/></e:Header></e:Envelope>',
+        f'<e:Envelope xmlns:e="{SOAP}" xmlns:æ="urn:m"><e:Header><æ:x/></e:Header></e:Envelope>',
     ],
-    ids=["default", "xml attributes", "prefix taken", "ds taken", "declared below"],
+    ids=["default", "xml attributes", "prefix taken", "ds taken", "declared below", "letters outside ASCII"],
 )
 def test_any_prefixes_and_inherited_attributes_are_signed_as_they_stand(company: SigningKey, text: str) -> None:
     signed = sign_envelope(xmlio.parse(text.encode()), company, PART)
