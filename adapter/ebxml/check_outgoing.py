@@ -18,10 +18,12 @@ def refuse_outgoing(root: Element, road: Road) -> None:
 
     A synchronous message over HTTP needs neither DuplicateElimination nor AckRequested.
     """
+    held = list(root.iter())  # lxml's objects are made anew, with their names, whenever nobody holds them
     envelope = read(root)
     wrong = [
         hit for hit in check_envelope(root, envelope, road) if hit.advice[0] is not Act.TOLERATE or hit.rule in _STRICT
     ]
+    del held
     if envelope.kind is None or wrong:
         findings = [finding(hit) for hit in in_order(wrong)]
         raise RefusedError("the envelope breaks the rules of the framework", findings, code="EBXML.REFUSED")
