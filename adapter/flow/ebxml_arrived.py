@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from adapter.config import TenantSettings
-from adapter.ebxml.build import build
 from adapter.ebxml.decide import AnswerKind
 from adapter.ebxml.opening import Opened
 from adapter.ebxml.pack import pack_http
 from adapter.ebxml.words import Envelope
 from adapter.flow.ebxml_keys import company_signer
+from adapter.flow.ebxml_seal import seal
 from adapter.flow.parts import Parts
-from adapter.security.envelope_signature import sign_envelope
 from adapter.store import journal
 
 
@@ -42,7 +41,7 @@ class Arrived:
 
 def sign(parts: Parts, arrived: Arrived, words: Envelope) -> bytes:
     """A signal of ours, signed by the company's key as every envelope is (HIS 1037 5.5)."""
-    return sign_envelope(build(words), company_signer(parts, arrived.tenant), {})
+    return seal(words, company_signer(parts, arrived.tenant), {})
 
 
 def respond(parts: Parts, kind: AnswerKind, signal: bytes, message_id: str) -> EnvelopeAnswer:

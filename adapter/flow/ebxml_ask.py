@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from adapter.ebxml.build import build
 from adapter.ebxml.compose import question
 from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import open_http
@@ -21,13 +20,13 @@ from adapter.flow.agreements import Held, ids_of
 from adapter.flow.ebxml_keys import company_signer, software_of
 from adapter.flow.ebxml_mail import poll_mailbox
 from adapter.flow.ebxml_post import send_mail
+from adapter.flow.ebxml_seal import seal
 from adapter.flow.ebxml_signals import end_question
 from adapter.flow.operators import find
 from adapter.flow.parts import Parts
 from adapter.flow.processes import agreement_of
 from adapter.model.partner import RegisterEntry
 from adapter.model.wire import EBXML_HTTP, EBXML_ROADS
-from adapter.security.envelope_signature import sign_envelope
 from adapter.store import journal, outbox, signals
 from adapter.store.statements import Row
 
@@ -146,7 +145,7 @@ def _store(
         software=software_of(parts),
         asked_message_id=about,
     )
-    envelope = sign_envelope(build(words), company_signer(parts, tenant), {})
+    envelope = seal(words, company_signer(parts, tenant), {})
     with parts.store.transaction() as db:
         signals.add_question(
             db,

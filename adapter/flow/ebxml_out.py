@@ -14,8 +14,6 @@ import sqlalchemy as sa
 
 import adapter.documents as documents
 import adapter.xmlio as xmlio
-from adapter.ebxml.build import build
-from adapter.ebxml.check_outgoing import refuse_outgoing
 from adapter.ebxml.compose import payload_message
 from adapter.ebxml.names import Kind
 from adapter.ebxml.names import Road as Wire
@@ -36,6 +34,7 @@ from adapter.flow.ebxml_plan import (
 )
 from adapter.flow.ebxml_post import send_mail
 from adapter.flow.ebxml_proof import judge_signal, record_signal
+from adapter.flow.ebxml_seal import seal
 from adapter.flow.ebxml_way import Way, find_address, find_way
 from adapter.flow.outcomes import AWAITED, plan_of, record_failure
 from adapter.flow.parts import Parts
@@ -46,7 +45,6 @@ from adapter.model.partner import RegisterEntry
 from adapter.model.process import Process, national
 from adapter.model.wire import EBXML_MAIL, EBXML_ROADS
 from adapter.security import cms
-from adapter.security.envelope_signature import sign_envelope
 from adapter.security.keys import Signer
 from adapter.store import envelopes, journal, outbox
 from adapter.store.database import from_us
@@ -250,9 +248,9 @@ def _signed(
     acknowledge: bool,
 ) -> bytes:
     names: dict[str, Any] = {"message_id": message_id, "now": parts.now(), "software": software_of(parts)}
-    root = build(payload_message(**words, **names, content_id=attachment.content_id, acknowledge=acknowledge))
-    refuse_outgoing(root, Wire.SMTP if acknowledge else Wire.HTTP)
-    return sign_envelope(root, signer, {attachment.content_id: attachment.content})
+    said = payload_message(**words, **names, content_id=attachment.content_id, acknowledge=acknowledge)
+    covered = {attachment.content_id: attachment.content}
+    return seal(said, signer, covered, Wire.SMTP if acknowledge else Wire.HTTP)
 
 
 def _words(letter: _Letter, way: Way, facts: Facts) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from cryptography import x509
@@ -107,6 +108,19 @@ class VerifiedEnvelope:
 # --- sign -------------------------------------------------------------------------------------------------------------
 
 
+class Unsigned(NamedTuple):
+    """An envelope that may be signed: its canonical form before and after the Signature's place, and what stands there.
+
+    ``octets`` are what the signature covers of it where that is not the whole (None: the whole).
+    """
+
+    before: bytes
+    after: bytes
+    octets: bytes | None
+    reference: str
+    place: xmldsig.Within
+
+
 def sign_envelope(root: Element, signer: Signer, parts: Mapping[str, Octets]) -> bytes:
     """The signed envelope as UTF-8 bytes with an XML declaration, the Signature last in the SOAP Header.
 
@@ -114,12 +128,15 @@ def sign_envelope(root: Element, signer: Signer, parts: Mapping[str, Octets]) ->
     encrypted one: the DER). The tree is left as it was. Raises InputError for what is no SOAP envelope, is signed
     already or has processing instructions, and for a Content-ID that would need an escape.
     """
+    return sign_prepared(prepare(root), signer, parts)
+
+
+def prepare(root: Element) -> Unsigned:
+    """The envelope as it will be signed; the tree is left as it was. Raises InputError as ``sign_envelope``."""
     xmldsig.refuse_for_signing(root)
     header = _header_of(root)
     if header is None:
         raise InputError("only a SOAP envelope with a Header first can be signed", code="SIGN.ENVELOPE")
-    if not all(_CONTENT_ID.fullmatch(name) for name in parts):
-        raise InputError("a Content-ID is printable ASCII without blanks, quotes or brackets", code="SIGN.CONTENT_ID")
     skeleton = xmlio.canonical(root)
     xmldsig.refuse_namespaces(root, skeleton)
     end = b"</%s>" % _written_name(header).encode()
@@ -128,11 +145,21 @@ def sign_envelope(root: Element, signer: Signer, parts: Mapping[str, Octets]) ->
     leaving = _for_next_hop(root, skeleton)
     if not all(_may_be_left_out(element, header) for element in leaving):
         raise InputError("only SyncReply and foreign blocks may be for the next hop", code="SIGN.NEXT_HOP")
-    octets = xmlio.canonical(_copy_without(root, leaving)) if leaving else skeleton
-    inside = _signed_info(header, hashlib.sha256(octets).digest(), parts)
-    signature = xmldsig.write_signature(header, inside, signer)
+    octets = xmlio.canonical(_copy_without(root, leaving)) if leaving else None
     at = skeleton.index(end)
-    return b"".join([xmldsig.DECLARATION, skeleton[:at], signature, skeleton[at:]])
+    return Unsigned(skeleton[:at], skeleton[at:], octets, _root_reference(header), xmldsig.within(header))
+
+
+def sign_prepared(unsigned: Unsigned, signer: Signer, parts: Mapping[str, Octets]) -> bytes:
+    """``sign_envelope`` of an envelope that was prepared."""
+    if not all(_CONTENT_ID.fullmatch(name) for name in parts):
+        raise InputError("a Content-ID is printable ASCII without blanks, quotes or brackets", code="SIGN.CONTENT_ID")
+    covered = unsigned.octets if unsigned.octets is not None else unsigned.before + unsigned.after
+    references = [unsigned.reference, _DIGEST % b64encode(hashlib.sha256(covered).digest()).decode()]
+    for name, octets in parts.items():
+        references += (_PART % name, _DIGEST % b64encode(hashlib.sha256(octets).digest()).decode())
+    signature = xmldsig.write_signature(unsigned.place, "".join(references).encode(), signer)
+    return b"".join((xmldsig.DECLARATION, unsigned.before, signature, unsigned.after))
 
 
 def _written_name(element: Element) -> str:
@@ -140,15 +167,11 @@ def _written_name(element: Element) -> str:
     return f"{element.prefix}:{name}" if element.prefix else name
 
 
-def _signed_info(header: Element, digest: bytes, parts: Mapping[str, Octets]) -> bytes:
-    """The content of SignedInfo in canonical form; the XPath's prefix is the envelope's own for SOAP, where it can."""
+def _root_reference(header: Element) -> str:
+    """SignedInfo in canonical form up to the envelope's digest; the XPath's prefix is the envelope's own for SOAP."""
     prefix = next((name for name, uri in header.nsmap.items() if uri == SOAP and name), None)
     declared = "" if prefix else f' xmlns:SOAP="{SOAP}"'
-    prefix = prefix or "SOAP"
-    references = [_ROOT % (declared, prefix, prefix) + _DIGEST % b64encode(digest).decode()]
-    for name, octets in parts.items():
-        references.append(_PART % name + _DIGEST % b64encode(hashlib.sha256(octets).digest()).decode())
-    return "".join(references).encode()
+    return _ROOT % (declared, prefix or "SOAP", prefix or "SOAP")
 
 
 # --- verify -----------------------------------------------------------------------------------------------------------

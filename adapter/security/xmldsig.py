@@ -21,6 +21,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import pybase64
 from cryptography import x509
@@ -142,7 +143,7 @@ def _sign(root: Element, signer: Signer, markers: Sequence[bytes], texts: Sequen
     for part in (*body, parts[-1]):
         digest.update(part)
     end = parts[-1].rindex(b"</")  # C14N always writes the root's end tag
-    signature = write_signature(root, _SIGNED_INFO % b64encode(digest.digest()), signer)
+    signature = write_signature(within(root), _SIGNED_INFO % b64encode(digest.digest()), signer)
     return b"".join([DECLARATION, *body, parts[-1][:end], signature, parts[-1][end:]])
 
 
@@ -169,15 +170,26 @@ def refuse_namespaces(root: Element, skeleton: bytes) -> None:
             raise InputError("a namespace name has characters that break its canonical form", code="SIGN.NAMESPACE")
 
 
-def write_signature(parent: Element, inside: bytes, signer: Signer) -> bytes:
-    """The Signature as C14N writes it within ``parent``; ``inside`` is the content of SignedInfo in that form.
+class Within(NamedTuple):
+    """What a Signature inherits at its place: SignedInfo's start tag as an apex, and what it must declare itself."""
+
+    apex_tag: bytes
+    declared: bytes
+
+
+def within(parent: Element) -> Within:
+    """For a Signature that becomes a child of ``parent``.
 
     SignedInfo's own canonical form, as an apex, also carries every namespace and xml: attribute in force at its place.
     """
-    value = signer.sign(_apex_tag(parent) + inside + b"</ds:SignedInfo>")
-    certificate = _written(signer.certificate)
     declared = b"" if parent.nsmap.get("ds") == DS else b' xmlns:ds="%s"' % DS.encode()
-    return _SIGNATURE % (declared, inside, b64encode(value), certificate)
+    return Within(_apex_tag(parent), declared)
+
+
+def write_signature(place: Within, inside: bytes, signer: Signer) -> bytes:
+    """The Signature as C14N writes it at its place; ``inside`` is the content of SignedInfo in that form."""
+    value = signer.sign(place.apex_tag + inside + b"</ds:SignedInfo>")
+    return _SIGNATURE % (place.declared, inside, b64encode(value), _written(signer.certificate))
 
 
 _WRITTEN: dict[int, tuple[x509.Certificate, bytes]] = {}

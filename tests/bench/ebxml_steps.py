@@ -18,8 +18,6 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from adapter import documents, shapes, xmlio
 from adapter.config import Revocation
-from adapter.ebxml.build import build
-from adapter.ebxml.check_outgoing import refuse_outgoing
 from adapter.ebxml.compose import acknowledgment, payload_message
 from adapter.ebxml.decide import AnswerKind
 from adapter.ebxml.mime import unpack
@@ -30,6 +28,7 @@ from adapter.ebxml.plaintext import Plaintext, build_plaintext, read_plaintext
 from adapter.ebxml.read import read
 from adapter.ebxml.words import Envelope, Software, cpa_id_without_agreement
 from adapter.flow.check import CheckContext, Checked, check_document
+from adapter.flow.ebxml_seal import seal
 from adapter.model.document import Facts
 from adapter.model.message import Attachment as Attached
 from adapter.model.message import Head, OutgoingMessage
@@ -37,7 +36,7 @@ from adapter.model.process import Signing, national
 from adapter.model.receipt import ReceiptStatus, Verdict
 from adapter.security import cms, xmldsig
 from adapter.security.demo_ca import DemoCa, key_usage
-from adapter.security.envelope_signature import judge_validity, sign_envelope, verify_envelope
+from adapter.security.envelope_signature import judge_validity, verify_envelope
 from adapter.security.keys import SigningKey
 from adapter.security.trust import Expected, TrustPolicy, judge_signer
 from adapter.simulator import world as place
@@ -160,9 +159,8 @@ class Outgoing:
         return self._mail(envelope, attachment)
 
     def _envelope(self, message_id: str, attachment: Attachment) -> bytes:
-        root = build(payload_words(message_id, attachment.content_id, self.world.facts))
-        refuse_outgoing(root, Road.SMTP)
-        return sign_envelope(root, self.world.keys.theirs, {attachment.content_id: attachment.content})
+        words = payload_words(message_id, attachment.content_id, self.world.facts)
+        return seal(words, self.world.keys.theirs, {attachment.content_id: attachment.content}, Road.SMTP)
 
     def _mail(self, envelope: bytes, attachment: Attachment) -> bytes:
         head = MailHead(
@@ -231,7 +229,7 @@ class Incoming:
 
     def _acknowledge(self, words: Envelope, references: Any, now: datetime) -> bytes:
         names: Any = {"message_id": self.new_id(), "now": now, "software": SOFTWARE}
-        return sign_envelope(build(acknowledgment(words, references, **names)), self.keys.ours, {})
+        return seal(acknowledgment(words, references, **names), self.keys.ours, {})
 
     def _answer(self, plain: Plaintext, now: datetime) -> bytes:
         checked = check_document(plain.content, self.context, at=now)
