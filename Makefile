@@ -22,7 +22,7 @@ demo: .venv/installed
 # JOBS=0 runs all in one process.
 JOBS ?= 2
 test: .venv/installed
-	$(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 check: .venv/installed
 	$(BIN)/ruff check adapter tests

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,22 +45,26 @@ def module(file: Path) -> str:
     return str(file.relative_to(REPO))
 
 
-def trees() -> Iterator[tuple[str, ast.AST]]:
-    for file in SOURCES:
-        yield module(file), ast.parse(file.read_text("utf-8"))
+Nodes = list[tuple[str, list[ast.AST]]]
 
 
-def test_no_module_says_from_adapter_import() -> None:
-    for name, tree in trees():
-        for node in ast.walk(tree):
+@pytest.fixture(scope="module")
+def nodes() -> Nodes:
+    """Every node of every file's syntax tree."""
+    return [(module(file), list(ast.walk(ast.parse(file.read_text("utf-8"))))) for file in SOURCES]
+
+
+def test_no_module_says_from_adapter_import(nodes: Nodes) -> None:
+    for name, there in nodes:
+        for node in there:
             from_root = isinstance(node, ast.ImportFrom) and node.level == 0 and node.module == "adapter"
             assert not from_root, f"{name}:{getattr(node, 'lineno', 0)} imports from the package root"
 
 
-def test_only_xmlio_and_the_schema_loader_call_lxmls_parsers() -> None:
+def test_only_xmlio_and_the_schema_loader_call_lxmls_parsers(nodes: Nodes) -> None:
     allowed = {"adapter/xmlio.py", "adapter/validation/schema.py"}
-    for name, tree in trees():
-        for node in ast.walk(tree):
+    for name, there in nodes:
+        for node in there:
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             owner = node.func.value
@@ -81,10 +84,10 @@ def test_nothing_is_left_to_do() -> None:
     assert [module(file) for file in SOURCES if marks.search(file.read_text("utf-8"))] == []
 
 
-def test_broad_except_clauses_are_the_two_that_keep_a_loop_alive() -> None:
+def test_broad_except_clauses_are_the_two_that_keep_a_loop_alive(nodes: Nodes) -> None:
     found = []
-    for name, tree in trees():
-        for node in ast.walk(tree):
+    for name, there in nodes:
+        for node in there:
             if isinstance(node, ast.ExceptHandler):
                 broad = node.type is None or (
                     isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
@@ -95,18 +98,18 @@ def test_broad_except_clauses_are_the_two_that_keep_a_loop_alive() -> None:
     assert all(place.startswith(("adapter/worker.py", "adapter/flow/")) for place in found), found
 
 
-def test_async_code_lives_in_the_receiving_endpoint_alone() -> None:
-    found = [name for name, tree in trees() if any(isinstance(node, ASYNC) for node in ast.walk(tree))]
+def test_async_code_lives_in_the_receiving_endpoint_alone(nodes: Nodes) -> None:
+    found = [name for name, there in nodes if any(isinstance(node, ASYNC) for node in there)]
     ours = [name for name in found if not name.startswith("adapter/simulator/")]  # whose mail server is a library's
     assert sorted(ours) == ["adapter/web/line.py", "adapter/web/receive.py"]
 
 
-def test_files_and_functions_stay_short() -> None:
+def test_files_and_functions_stay_short(nodes: Nodes) -> None:
     long_files = [module(file) for file in SOURCES if len(file.read_text("utf-8").splitlines()) > 400]
     assert long_files == []
     long_functions = []
-    for name, tree in trees():
-        for node in ast.walk(tree):
+    for name, there in nodes:
+        for node in there:
             if isinstance(node, ast.FunctionDef):
                 lines = (node.end_lineno or 0) - node.lineno + 1
                 words = ast.get_docstring(node, clean=False)

@@ -7,17 +7,20 @@ import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapter.cli.doctor_agreements import agreement_rows
 from adapter.cli.doctor_checks import examine
 from adapter.config import load_settings
-from adapter.security.demo_ca import DemoCa, Validity, key_usage, write_pkcs12
+from adapter.security.demo_ca import DemoCa, Validity, key_usage, new_key, write_pkcs12
 from adapter.security.keys import SigningKey
 from tests.cli.conftest import Cli
 from tests.ebxml.agreed import START, Cpa, Side
@@ -28,11 +31,23 @@ TEMPLATES = Path(__file__).parents[3] / "shared" / "corpus" / "ebxml" / "officia
 needs_corpus = pytest.mark.skipif(not REAL.exists(), reason="the shared corpus is not here")
 
 
+@lru_cache(maxsize=1)
+def root() -> DemoCa:
+    return DemoCa.create()
+
+
+@lru_cache(maxsize=16)
+def key(number: int) -> rsa.RSAPrivateKey:
+    """The keys of every world, in order: making one takes a tenth of a second."""
+    del number
+    return new_key()
+
+
 class World:
     """Keys of both sides, an agreement between them, and settings that fit it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.root = folder, DemoCa.create()
+        self.folder, self.root, self._keys = folder, root(), count()
         self.ours, self.opening = self.company("Oss"), self.company("Oss", seals=True)
         self.theirs, self.sealed = self.company("Dem"), self.company("Dem", seals=True)
         one = Side(her_id=US, role="A", sends=["X"], signing=der(self.ours), encryption=der(self.opening))
@@ -50,7 +65,8 @@ class World:
             usage = x509.KeyUsage(**bits, **off, key_encipherment=True)
         now = datetime.now(UTC)
         validity = Validity(begin=now - timedelta(days=9), end=now + timedelta(days=days))
-        return self.root.issue_company(name, "310045101", usage=usage, validity=validity)
+        own = key(next(self._keys))
+        return self.root.issue_company(name, "310045101", key=own, usage=usage, validity=validity)
 
     def write(self, cpa: Cpa, name: str = "a.xml") -> Path:
         file = self.folder / name

@@ -6,13 +6,16 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import Certificate
 
 from adapter import documents, xmlio
 from adapter.ebxml.build import build, build_fault
@@ -26,7 +29,7 @@ from adapter.ebxml.words import MESSAGE_STATUSES, EbError, Envelope, Software
 from adapter.model.process import Process, national
 from adapter.model.receipt import ReceiptStatus, Verdict
 from adapter.security import cms
-from adapter.security.demo_ca import key_usage, write_pkcs12
+from adapter.security.demo_ca import DemoCa, key_usage, write_pkcs12
 from adapter.security.envelope_signature import sign_envelope, verify_envelope
 from adapter.security.keys import SigningKey
 from adapter.simulator import world as place
@@ -234,6 +237,38 @@ class Clinic:
         return self.envelope(document, national("DIALOG_NOTAT"), **changes)
 
 
+class Issuer:
+    """Gives every rig the same keys in the same order: making one takes a tenth of a second."""
+
+    def __init__(self, root: DemoCa) -> None:
+        self.root = root
+        self._made: list[SigningKey] = []
+
+    def start(self) -> Issuer:
+        self._at = 0
+        return self
+
+    def issue_company(self, name: str, number: str, **usage: Any) -> SigningKey:
+        if self._at == len(self._made):
+            self._made.append(self.root.issue_company(name, number, **usage))
+        self._at += 1
+        return self._made[self._at - 1]
+
+
+_ISSUERS: dict[Certificate, Issuer] = {}
+
+
+def issuer_under(root: DemoCa) -> Issuer:
+    """The same for the same root; its first key is next."""
+    return _ISSUERS.setdefault(root.certificate, Issuer(root)).start()
+
+
+@lru_cache(maxsize=1)
+def other_root() -> DemoCa:
+    """A root that no settings name."""
+    return DemoCa.create("Mail Root CA")
+
+
 class EbxmlRig(Rig):
     """Solvang beside one clinic that has no EDI 2.0: its agreement names the ebXML road and a loopback endpoint."""
 
@@ -262,7 +297,12 @@ class EbxmlRig(Rig):
 
     def issuer(self) -> Any:
         """What makes the clinic's keys, and ours for opening."""
-        return self.world.keys.root
+        return issuer_under(self.world.keys.root)
+
+    @property
+    def partner(self) -> Clinic:
+        """Whoever is behind the endpoint."""
+        return self.clinic
 
     def _settings(self, tenants: Sequence[str], more: Any) -> Any:
         keys = {"opening": {"pkcs12": "opening.p12"}, "old": {"pkcs12": "old.p12"}}
@@ -284,6 +324,13 @@ class EbxmlRig(Rig):
                 party["_agreement"] = {**party["_agreement"], "road": self.road, "endpoint": endpoint}
         file.write_text(json.dumps(book))
         return super().open()
+
+
+class PinnedRig(EbxmlRig):
+    """The certificates of the ebXML road are pinned by the address book, not trusted by a root."""
+
+    def issuer(self) -> Any:
+        return issuer_under(other_root())
 
 
 _BITS = ("digital_signature", "content_commitment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
@@ -333,3 +380,20 @@ def served() -> Iterator[tuple[int, list[Clinic]]]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+AnyRig = TypeVar("AnyRig", bound=EbxmlRig)
+
+
+@contextmanager
+def beside(
+    folder: Path, kind: type[AnyRig], *, settings: Mapping[str, Any] | None = None, **attributes: Any
+) -> Iterator[AnyRig]:
+    """A rig whose partner is served on loopback; ``attributes`` are those of its class."""
+    with served() as (port, partners):
+        made = type("RigHere", (kind,), {"port": port, **attributes})(folder, settings=settings)
+        partners.append(made.partner)
+        try:
+            yield made
+        finally:
+            made.close()

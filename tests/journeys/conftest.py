@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.journeys.clinic import Clinic, EbxmlRig
 from tests.journeys.mailing import MailRig, Make
 from tests.journeys.rig import Rig
-from tests.transport.mail_servers import Dovecot, Sink, dovecot_is_missing
+from tests.transport.mail_servers import Dovecot, Sink
 
 
 @pytest.fixture
@@ -35,13 +36,10 @@ def rig(make_rig: Callable[..., Rig]) -> Rig:
     return make_rig()
 
 
-@pytest.fixture(scope="module")
-def dovecot() -> Iterator[Dovecot]:
-    missing = dovecot_is_missing()
-    if missing is not None:
-        pytest.skip(missing)
-    with Dovecot() as running:
-        yield running
+@pytest.fixture
+def clinic(rig: EbxmlRig) -> Clinic:
+    """The partner of the module's own ``rig``, on the ebXML road."""
+    return rig.clinic
 
 
 @pytest.fixture

@@ -18,13 +18,20 @@ from pathlib import Path
 from adapter import shapes, worker
 from adapter.assembly import Adapter, open_adapter
 from adapter.config import load_settings
+from adapter.documents import apprec, content, tables_dialogue, xhtml
 from adapter.flow import check, dispatch, handover, inbound, outbound, receipts
 from adapter.model.message import OutgoingMessage
-from adapter.security import xmldsig
-from adapter.transport import book, edi20, helseid, http
+from adapter.security import certificates, xmldsig
+from adapter.security.keys import KeyRing
+from adapter.transport import book, edi20, helseid, http, jose
+from tests.keys_once import open_keys_once
 
 LIFE_S = 400  # how far the clock goes on between two lives: leases and waits run out
-BEHIND_THE_KILLER = (check, dispatch, handover, inbound, outbound, receipts, xmldsig, book, edi20, helseid, http)
+# Imported once, before the first life, and not by each life anew.
+BEHIND_THE_KILLER = (
+    *(check, dispatch, handover, inbound, outbound, receipts, certificates, xmldsig, book, edi20, helseid, http, jose),
+    *(apprec, content, tables_dialogue, xhtml),
+)
 
 
 def live(plan: dict[str, object], life: int, kill_after: int | None) -> bool:
@@ -100,6 +107,7 @@ def finished(adapter: Adapter, wanted: int) -> bool:
 def run(live: Callable[[dict[str, object], int, int | None], bool]) -> None:
     """Live the lives of the plan, each in a process of its own, until nothing is left to do."""
     plan = json.loads(Path(sys.argv[1]).read_text())
+    open_all_keys(str(plan["settings"]))
     kills: list[int | None] = [*plan["kills"]]
     for life in range(len(kills) + 40):
         print(f"life {life}", flush=True)
@@ -117,6 +125,14 @@ def run(live: Callable[[dict[str, object], int, int | None], bool]) -> None:
             return
         if not killed and os.WEXITSTATUS(status) not in (0, 3):
             raise SystemExit(f"life {life} ended badly")
+
+
+def open_all_keys(settings: str) -> None:
+    """Each life opens its keys itself, but what OpenSSL proves of them is proved once."""
+    open_keys_once()
+    ring = KeyRing(load_settings(settings))
+    for name in load_settings(settings).keys:
+        ring.find(name)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from adapter import shapes, worker
 from adapter.assembly import Adapter, open_adapter
@@ -20,14 +19,15 @@ from adapter.config import load_settings
 from adapter.flow import dispatch, ebxml_in, ebxml_mail, ebxml_out, handover, inbound, outbound, receipts
 from adapter.model.message import OutgoingMessage
 from adapter.security import cms, envelope_signature, xmldsig
-from adapter.transport import imap, smtp
+from adapter.transport import ebms_http, imap, smtp
+from adapter.web.receive import Receiver
 from tests.journeys.kill_driver import arm, consume, run
 
 LIFE_S = 3600  # how far the clock goes on between two lives: leases run out, and twelve lives are a resend's wait
 MOST_S = 30.0  # how long a life waits for its kill when nothing comes
 BEHIND_THE_KILLER = (
     *(dispatch, ebxml_in, ebxml_mail, ebxml_out, handover, inbound, outbound, receipts),
-    *(cms, envelope_signature, xmldsig, imap, smtp),
+    *(cms, envelope_signature, xmldsig, ebms_http, imap, smtp),
 )
 
 
@@ -66,9 +66,7 @@ def live(plan: dict[str, object], life: int, kill_after: int | None) -> bool:
     return done
 
 
-def open_endpoint(adapter: Adapter) -> Any:
-    from adapter.web.receive import Receiver
-
+def open_endpoint(adapter: Adapter) -> Receiver:
     receiver = Receiver(adapter)
     receiver.start()
     return receiver

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from adapter.config import TenantSettings
 from adapter.ebxml.opening import open_message
 from adapter.model.process import Process, national
-from adapter.security.demo_ca import DemoCa
-from adapter.security.keys import SigningKey
 from adapter.simulator.world import SOLVANG_GP
-from adapter.store.database import open_store
-from tests.journeys.clinic import CLINIC, EbxmlRig, edi_address
+from tests.journeys.clinic import CLINIC, PinnedRig, edi_address
 from tests.journeys.rig import letter
 from tests.transport.mail_servers import PASSWORD, Dovecot, Sink, Taken
 
@@ -26,49 +20,13 @@ USERS = count()
 NOTES = count(1)
 
 
-class Issuer:
-    """Gives every rig the same keys: making one takes a tenth of a second. They are pinned, not trusted by a root."""
-
-    def __init__(self) -> None:
-        self.root = DemoCa.create("Mail Root CA")
-        self._made: list[SigningKey] = []
-
-    def start(self) -> Issuer:
-        self._at = 0
-        return self
-
-    def issue_company(self, name: str, number: str, **usage: Any) -> SigningKey:
-        if self._at == len(self._made):
-            self._made.append(self.root.issue_company(name, number, **usage))
-        self._at += 1
-        return self._made[self._at - 1]
-
-
-@lru_cache(maxsize=1)
-def issuer() -> Issuer:
-    return Issuer()
-
-
-@lru_cache(maxsize=1)
-def empty_store() -> bytes:
-    """A store with its tables: making them takes as long as all that a test does."""
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "store.db"
-        made = open_store(f"sqlite:///{file}", environment="test", now=lambda: datetime.now(UTC), new_id=str)
-        made.close()
-        return file.read_bytes()
-
-
-class MailRig(EbxmlRig):
+class MailRig(PinnedRig):
     """The clinic reads what the SMTP server took; its own mails are put into our mailbox."""
 
     road = "ebxml-mail"
     dovecot: Dovecot
     sink: Sink
     kind = "imap"
-
-    def issuer(self) -> Any:
-        return issuer().start()
 
     more: Mapping[str, Any] = {}  # settings: of the mail, and of its servers by name
 
@@ -97,12 +55,6 @@ class MailRig(EbxmlRig):
             self.kind: {**account, "port": port, **changes.pop("box", {})},
             **changes,
         }
-
-    def open(self) -> Any:
-        store = self.folder / "store.db"
-        if not store.exists():
-            store.write_bytes(empty_store())
-        return super().open()
 
     def _password(self) -> Path:
         file = self.folder / "password"

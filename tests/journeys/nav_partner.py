@@ -28,8 +28,7 @@ from adapter.security.demo_ca import key_usage
 from adapter.security.envelope_signature import sign_envelope
 from adapter.security.xmldsig import Verified
 from adapter.simulator import world as place
-from tests.journeys.clinic import SOFTWARE, Clinic, EbxmlRig, Got, registered
-from tests.journeys.mailing import Issuer
+from tests.journeys.clinic import SOFTWARE, Clinic, EbxmlRig, Got, Issuer, other_root, registered
 from tests.journeys.rig import letter, load
 
 NAV = place.NAV
@@ -158,7 +157,7 @@ def question(rig: Any, **changes: Any) -> bytes:
 
 @lru_cache(maxsize=1)
 def issuer() -> Issuer:
-    return Issuer()
+    return Issuer(other_root())
 
 
 class NavRig(EbxmlRig):
@@ -183,6 +182,10 @@ class NavRig(EbxmlRig):
 
     def issuer(self) -> Any:
         return self.issuing
+
+    @property
+    def partner(self) -> NavPartner:
+        return self.nav
 
     def open(self) -> Any:
         file = self.folder / "addressbook.json"

@@ -28,7 +28,7 @@ from adapter.simulator import world as place
 from adapter.simulator.simulation import VirtualClock
 from adapter.simulator.world import World
 from tests.journeys.clinic import edi_address, registered
-from tests.journeys.rig import ids
+from tests.journeys.rig import empty_store, ids
 from tests.transport.mail_servers import PASSWORD, Dovecot, Sink, Taken
 
 ACK, APPREC, ERROR = "Acknowledgment", "APPREC", "MessageError"
@@ -108,7 +108,7 @@ class Side:
         self.pair, self.name, self.her_id, self.number = pair, name, her_id, number
         self.folder = pair.folder / name
         self.folder.mkdir()
-        self.user = f"{name}{next(USERS)}"
+        self.user = f"pair-{name}{next(USERS)}"
         self.keys = keys_of(name, number)
         self.generation = 0
         self.taken: list[TakenMessage] = []
@@ -152,6 +152,8 @@ class Side:
             self.adapter.close()
         self.generation += 1
         (self.folder / "addressbook.json").write_text(json.dumps(self.pair.book))
+        if not (self.folder / "store.db").exists():
+            (self.folder / "store.db").write_bytes(empty_store())
         prefix = (self.her_id % 1000) * 100 + self.generation
         self.adapter: Adapter = open_adapter(self.settings(), now=self.pair.clock, ids=ids(prefix), chance=lambda: 0.5)
         object.__setattr__(self.adapter.parts, "alarm", lambda name, text, clear: self.alarms.append(name))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from adapter import documents, shapes, simulator, xmlio
@@ -17,6 +19,7 @@ from adapter.security.demo_ca import write_pkcs12, write_roots
 from adapter.simulator import Simulation
 from adapter.simulator import world as place
 from adapter.simulator.simulation import VirtualClock
+from adapter.store.database import open_store
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -25,6 +28,15 @@ def ids(prefix: int = 0) -> Any:
     """UUIDs in order, so that a failure can be repeated."""
     count = iter(range(1, 1_000_000))
     return lambda: f"{prefix:08x}-0000-4000-8000-{next(count):012x}"
+
+
+@lru_cache(maxsize=1)
+def empty_store() -> bytes:
+    """A store with its tables: making them takes as long as all that a test does."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "store.db"
+        open_store(f"sqlite:///{file}", environment="test", now=lambda: datetime.now(UTC), new_id=ids()).close()
+        return file.read_bytes()
 
 
 class Rig:
@@ -115,6 +127,9 @@ class Rig:
     def open(self) -> Adapter:
         """A new process on the same store, as after a crash."""
         self.generation += 1
+        store = self.folder / "store.db"
+        if not store.exists():
+            store.write_bytes(empty_store())
         adapter = open_adapter(self.settings, now=self.clock, ids=ids(self.generation), chance=lambda: 0.5)
         object.__setattr__(adapter.parts, "alarm", lambda name, text, clear: self.alarms.append((name, clear)))
         return adapter

@@ -14,7 +14,7 @@ from adapter.errors import CardError, RefusedError
 from adapter.security import xmldsig
 from adapter.security.keys import SigningKey
 from adapter.security.pkcs11_token import end_sessions
-from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, served
+from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, beside
 from tests.journeys.rig import Rig, inquiry, letter, referral
 from tests.security.tokens import SoftToken, needs_softhsm, soft_token
 
@@ -121,11 +121,8 @@ class HsmRig(EbxmlRig):
 def hsm(token: SoftToken, tmp_path: Path) -> Iterator[HsmRig]:
     folder = tmp_path / "solvang"
     folder.mkdir()
-    with served() as (port, clinics):
-        made = type("RigHere", (HsmRig,), {"port": port, "token": token})(folder)
-        clinics.append(made.clinic)
+    with beside(folder, HsmRig, token=token) as made:
         yield made
-        made.close()
 
 
 @pytest.fixture

@@ -30,8 +30,7 @@ from adapter.security.keys import SigningKey
 from adapter.security.revocation import Standing
 from adapter.simulator import world as place
 from tests.ebxml.agreed import Cpa, Side
-from tests.journeys.clinic import CLINIC, SOFTWARE, Clinic, EbxmlRig, registered, served
-from tests.journeys.mailing import issuer
+from tests.journeys.clinic import CLINIC, SOFTWARE, Clinic, PinnedRig, beside, other_root, registered
 from tests.journeys.rig import letter, referral
 from tests.transport.loopback import Loopback, Reply
 
@@ -40,15 +39,12 @@ TYPE = "HENVISNING_NYTILSTAND"
 HOUR_US = 3_600_000_000
 
 
-class AgreedRig(EbxmlRig):
+class AgreedRig(PinnedRig):
     """The clinic has an agreement with us: a file in ``cpa/``, written by ``agree``."""
-
-    def issuer(self) -> Any:
-        return issuer().start()  # the same keys for every rig: making them takes a while
 
     def _write_keys(self) -> None:
         super()._write_keys()
-        roots = (self.world.keys.root.certificate, issuer().root.certificate)
+        roots = (self.world.keys.root.certificate, other_root().certificate)
         write_roots(roots, self.folder / "roots.pem")
 
     def _settings(self, tenants: Any, more: Any) -> Any:
@@ -94,16 +90,8 @@ def der(key: SigningKey) -> bytes:
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[AgreedRig]:
-    with served() as (port, clinics):
-        made = type("RigHere", (AgreedRig,), {"port": port})(tmp_path)
-        clinics.append(made.clinic)
+    with beside(tmp_path, AgreedRig) as made:
         yield made
-        made.close()
-
-
-@pytest.fixture
-def clinic(rig: AgreedRig) -> Clinic:
-    return rig.clinic
 
 
 def sealed(rig: AgreedRig, sent: str) -> dict[str, Any]:
@@ -649,11 +637,8 @@ def asking(tmp_path: Path, cppa: Loopback) -> Iterator[AgreedRig]:
             names = {"register_url": f"{cppa.url}/v2/", "register_scope": scope}
             return replace(found, agreements=replace(found.agreements, **names))
 
-    with served() as (port, clinics):
-        made = type("RigHere", (Asking,), {"port": port})(tmp_path)
-        clinics.append(made.clinic)
+    with beside(tmp_path, Asking) as made:
         yield made
-        made.close()
 
 
 def test_the_registers_agreement_is_fetched_with_the_tenants_token_and_sent_under(

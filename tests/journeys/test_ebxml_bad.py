@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,18 +13,14 @@ from adapter.ebxml.rulebook import RULES
 from adapter.security.envelope_signature import verify_envelope
 from tests.journeys import bad_envelopes
 from tests.journeys.bad_envelopes import Bad
-from tests.journeys.clinic import CLINIC, EbxmlRig, served
+from tests.journeys.clinic import CLINIC, EbxmlRig, beside
 from tests.journeys.rig import letter
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EbxmlRig]:
-    with served() as (port, clinics):
-        folder: Path = tmp_path_factory.mktemp("bad")
-        made = type("RigHere", (EbxmlRig,), {"port": port})(folder)
-        clinics.append(made.clinic)
+    with beside(tmp_path_factory.mktemp("bad"), EbxmlRig) as made:
         yield made
-        made.close()
 
 
 def told(rig: EbxmlRig, reply: Any) -> str:

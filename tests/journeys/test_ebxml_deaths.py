@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.journeys.pair import ACK, APPREC, Death, Pair, Side
 from tests.journeys.rig import load
-from tests.transport.mail_servers import Dovecot, Sink, dovecot_is_missing
-
-
-@pytest.fixture
-def servers() -> Iterator[tuple[Dovecot, Sink]]:
-    missing = dovecot_is_missing()
-    if missing is not None:
-        pytest.skip(missing)
-    pytest.importorskip("aiosmtpd", reason="aiosmtpd is not installed (requirements-dev.txt)")
-    with Dovecot() as dovecot, Sink(dovecot.certificate) as sink:
-        yield dovecot, sink
+from tests.transport.mail_servers import Dovecot, Sink
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("who", [0, 1], ids=["sender", "receiver"])
 def test_a_worker_that_dies_after_any_one_of_its_commits_loses_and_doubles_nothing(
-    tmp_path: Path, servers: tuple[Dovecot, Sink], who: int
+    tmp_path: Path, dovecot: Dovecot, sink: Sink, who: int
 ) -> None:
-    pair = Pair(tmp_path, *servers)
+    pair = Pair(tmp_path, dovecot, sink)
     sent: list[str] = []
     while died_at(pair, pair.sides[who], len(sent) + 1, sent):
         pass

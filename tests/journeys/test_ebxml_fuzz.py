@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ from adapter.security import cms
 from adapter.security.envelope_signature import sign_envelope
 from adapter.xmlio import parse, serialise
 from tests.journeys.bad_envelopes import SIGNATURE
-from tests.journeys.clinic import CLINIC, SOFTWARE, EbxmlRig, served
+from tests.journeys.clinic import CLINIC, SOFTWARE, EbxmlRig, beside
 from tests.journeys.rig import letter
 
 BOUNDED = settings(
@@ -56,12 +55,8 @@ def damaged(octets: bytes, found: list[tuple[float, int, bytes]]) -> bytes:
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EbxmlRig]:
-    with served() as (port, clinics):
-        folder: Path = tmp_path_factory.mktemp("fuzz")
-        made = type("RigHere", (EbxmlRig,), {"port": port})(folder)
-        clinics.append(made.clinic)
+    with beside(tmp_path_factory.mktemp("fuzz"), EbxmlRig) as made:
         yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")

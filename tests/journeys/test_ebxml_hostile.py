@@ -28,8 +28,7 @@ from adapter.errors import AdapterError
 from adapter.security.envelope_profile import read_envelope_plan
 from adapter.simulator import world as place
 from tests.journeys.bad_envelopes import SIGNATURE, resigned
-from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, served
-from tests.journeys.mailing import issuer
+from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, PinnedRig, beside
 from tests.journeys.rig import letter
 from tests.journeys.test_ebxml_bad import told
 
@@ -41,16 +40,8 @@ SHA1 = {
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[EbxmlRig]:
-    with served() as (port, clinics):
-        made = type("RigHere", (EbxmlRig,), {"port": port, "issuer": lambda _: issuer().start()})(tmp_path)
-        clinics.append(made.clinic)
+    with beside(tmp_path, PinnedRig) as made:
         yield made
-        made.close()
-
-
-@pytest.fixture
-def clinic(rig: EbxmlRig) -> Clinic:
-    return rig.clinic
 
 
 def agree(rig: EbxmlRig, **changes: Any) -> None:

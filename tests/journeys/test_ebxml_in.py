@@ -19,22 +19,14 @@ from adapter.model.process import national
 from adapter.security.envelope_signature import sign_envelope, verify_envelope
 from adapter.simulator import world as place
 from adapter.xmlio import parse
-from tests.journeys.clinic import CLINIC, SOFTWARE, Clinic, EbxmlRig, served
+from tests.journeys.clinic import CLINIC, SOFTWARE, Clinic, EbxmlRig, beside
 from tests.journeys.rig import letter
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[EbxmlRig]:
-    with served() as (port, clinics):
-        made = type("RigHere", (EbxmlRig,), {"port": port})(tmp_path)
-        clinics.append(made.clinic)
+    with beside(tmp_path, EbxmlRig) as made:
         yield made
-        made.close()
-
-
-@pytest.fixture
-def clinic(rig: EbxmlRig) -> Clinic:
-    return rig.clinic
 
 
 @pytest.fixture

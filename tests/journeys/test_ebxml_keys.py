@@ -15,22 +15,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapter.ebxml.opening import open_http
 from adapter.errors import SettingsError
-from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, served
+from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, beside
 from tests.journeys.rig import letter, referral
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[EbxmlRig]:
-    with served() as (port, clinics):
-        made = type("RigHere", (EbxmlRig,), {"port": port})(tmp_path)
-        clinics.append(made.clinic)
+    with beside(tmp_path, EbxmlRig) as made:
         yield made
-        made.close()
-
-
-@pytest.fixture
-def clinic(rig: EbxmlRig) -> Clinic:
-    return rig.clinic
 
 
 def write(rig: EbxmlRig, use: str, entry: dict[str, str] | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tests.journeys.mail_partner import Partner
 from tests.journeys.pair import HttpPair, Pair
 from tests.journeys.rig import letter, load
 from tests.journeys.test_kills import run_lives, to_toml
-from tests.transport.mail_servers import Dovecot, Sink, dovecot_is_missing, free_ports
+from tests.transport.mail_servers import Dovecot, Sink, free_ports
 
 EACH_WAY, KILLS = 500, 50
 BY_HTTP, KILLS_BY_HTTP = 100, 10
@@ -73,23 +73,13 @@ class Run:
         return killed
 
 
-@pytest.fixture
-def servers() -> Iterator[tuple[Dovecot, Sink]]:
-    missing = dovecot_is_missing()
-    if missing is not None:
-        pytest.skip(missing)
-    pytest.importorskip("aiosmtpd", reason="aiosmtpd is not installed (requirements-dev.txt)")
-    with Dovecot() as dovecot, Sink(dovecot.certificate) as sink:
-        yield dovecot, sink
-
-
 @pytest.mark.slow
 @pytest.mark.kill
 def test_fifty_kills_by_mail_lose_nothing_and_hand_nothing_over_twice(
-    tmp_path: Path, servers: tuple[Dovecot, Sink]
+    tmp_path: Path, dovecot: Dovecot, sink: Sink
 ) -> None:
-    run = Run(Pair(tmp_path, *servers), lambda note: run.partner.write(note), each_way=EACH_WAY, kills=KILLS)
-    servers[1].on_mail = run.partner.take
+    run = Run(Pair(tmp_path, dovecot, sink), lambda note: run.partner.write(note), each_way=EACH_WAY, kills=KILLS)
+    sink.on_mail = run.partner.take
     assert run.lives() == KILLS
     check_out(run)
     check_in(run)

@@ -15,26 +15,18 @@ from adapter.model.process import nav_pairs
 from adapter.model.receipt import ReceiptStatus
 from adapter.xmlio import parse
 from tests.ebxml.agreed import Cpa, Side
-from tests.journeys.clinic import served
+from tests.journeys.clinic import beside
 from tests.journeys.mailing import MailRig
 from tests.journeys.nav_partner import CPA_ID, DOCTOR, NAV, REPEAT, NavPartner, NavRig
 from tests.journeys.rig import inquiry, load
-from tests.security.tokens import SoftToken, needs_softhsm, soft_token
+from tests.security.tokens import needs_softhsm, soft_token
 from tests.transport.mail_servers import Dovecot, Sink, Taken
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[NavRig]:
-    yield from opened(tmp_path)
-
-
-def opened(folder: Path, **more: Any) -> Iterator[NavRig]:
-    """A rig whose NAV is served on loopback; ``more`` are class attributes of the rig."""
-    with served() as (port, partners):
-        made = type("RigHere", (NavRig,), {"port": port, **more})(folder)
-        partners.append(made.nav)
+    with beside(tmp_path, NavRig) as made:
         yield made
-        made.close()
 
 
 @pytest.fixture
@@ -290,28 +282,21 @@ def agreement(rig: NavRig, port: int) -> bytes:
 
 
 def test_the_agreements_file_gives_cpa_id_endpoint_and_certificates(tmp_path: Path) -> None:
-    with served() as (port, partners):
-        agreed = {"cpa_id": None, "endpoint": None}
-        rig = type("RigHere", (NavRig,), {"port": port, "agreed": agreed})(
-            tmp_path, settings={"agreements": {"directory": "cpa"}}
-        )
-        partners.append(rig.nav)
-        try:
-            (tmp_path / "cpa").mkdir()
-            (tmp_path / "cpa" / "nav.xml").write_bytes(agreement(rig, port))
-            sent = rig.send(inquiry())
-            rig.rounds(1)
-            assert rig.state(sent) == [("confirmed", "awaited")]
-            [got] = rig.nav.got
-            assert got.words.cpa_id == "nav:test:9090"
-            assert (got.words.service, got.words.action) in nav_pairs()
-            assert rig.nav.post(*rig.nav.apprec(got)).kind == "Acknowledgment"
-            rig.rounds(1)
-            assert rig.state(sent) == [("confirmed", "accepted")]
-            with pytest.raises(RefusedError, match=r"CPA\.PROCESS"):  # the agreement has no ForesporselSvar
-                rig.send(load("nav-foresporsel-svar"))
-        finally:
-            rig.close()
+    (tmp_path / "cpa").mkdir()
+    agreed = {"cpa_id": None, "endpoint": None}
+    with beside(tmp_path, NavRig, settings={"agreements": {"directory": "cpa"}}, agreed=agreed) as rig:
+        (tmp_path / "cpa" / "nav.xml").write_bytes(agreement(rig, rig.port))
+        sent = rig.send(inquiry())
+        rig.rounds(1)
+        assert rig.state(sent) == [("confirmed", "awaited")]
+        [got] = rig.nav.got
+        assert got.words.cpa_id == "nav:test:9090"
+        assert (got.words.service, got.words.action) in nav_pairs()
+        assert rig.nav.post(*rig.nav.apprec(got)).kind == "Acknowledgment"
+        rig.rounds(1)
+        assert rig.state(sent) == [("confirmed", "accepted")]
+        with pytest.raises(RefusedError, match=r"CPA\.PROCESS"):  # the agreement has no ForesporselSvar
+            rig.send(load("nav-foresporsel-svar"))
 
 
 class NavMailRig(NavRig, MailRig):
@@ -363,15 +348,11 @@ def test_p14_the_doctors_card_signs_what_goes_to_nav(tmp_path: Path) -> None:
     with soft_token(tmp_path / "card") as token:
         folder = tmp_path / "solvang"
         folder.mkdir()
-        for rig in opened(folder, token=token, __init__=_with_card):
+        card = {"module": token.module, "token": token.label, "pin": {"file": str(token.pin_file)}}
+        settings = {"keys": {"lege": {"pkcs11": card, "owner": "person"}}}
+        with beside(folder, NavRig, settings=settings) as rig:
             token.put(rig.person)
             sent = rig.send(inquiry())
             rig.rounds(1)
             assert rig.state(sent) == [("confirmed", "awaited")]
             assert [one.certificate for one in rig.nav.persons] == [rig.person.certificate]
-
-
-def _with_card(self: Any, folder: Path) -> None:
-    token: SoftToken = self.token
-    card = {"module": token.module, "token": token.label, "pin": {"file": str(token.pin_file)}}
-    NavRig.__init__(self, folder, settings={"keys": {"lege": {"pkcs11": card, "owner": "person"}}})

@@ -10,22 +10,14 @@ import pytest
 
 from adapter.errors import SettingsError
 from adapter.security import cms
-from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, served
+from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, beside
 from tests.journeys.rig import referral
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[EbxmlRig]:
-    with served() as (port, clinics):
-        made = type("RigHere", (EbxmlRig,), {"port": port})(tmp_path)
-        clinics.append(made.clinic)
+    with beside(tmp_path, EbxmlRig) as made:
         yield made
-        made.close()
-
-
-@pytest.fixture
-def clinic(rig: EbxmlRig) -> Clinic:
-    return rig.clinic
 
 
 def test_a_referral_is_confirmed_by_the_acknowledgment_and_answered_by_the_apprec(
@@ -238,13 +230,10 @@ def test_the_agreement_says_how_the_document_lies_in_the_cms(rig: EbxmlRig, clin
 
 
 def test_p14_a_persons_key_signs_no_envelope(tmp_path: Path) -> None:
-    with served() as (port, clinics):
-        made = type("RigHere", (EbxmlRig,), {"port": port, "signs": "lege"})(tmp_path)
-        clinics.append(made.clinic)
+    with beside(tmp_path, EbxmlRig, signs="lege") as made:
         with pytest.raises(SettingsError) as caught:
             made.send(referral(CLINIC))
         assert caught.value.code == "P14.OWNER"
-        made.close()
 
 
 def test_while_the_endpoint_is_away_the_message_waits(tmp_path: Path) -> None:

@@ -19,8 +19,7 @@ from adapter.security import cms
 from adapter.security.envelope_signature import sign_envelope, verify_envelope
 from adapter.simulator import world as place
 from adapter.xmlio import parse
-from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, served
-from tests.journeys.mailing import issuer
+from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, PinnedRig, beside
 from tests.journeys.rig import letter
 
 PDF = b"%PDF-1.7\nsynthetic\n%%EOF\n"
@@ -28,16 +27,8 @@ PDF = b"%PDF-1.7\nsynthetic\n%%EOF\n"
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[EbxmlRig]:
-    with served() as (port, clinics):
-        made = type("RigHere", (EbxmlRig,), {"port": port, "issuer": lambda _: issuer().start()})(tmp_path)
-        clinics.append(made.clinic)
+    with beside(tmp_path, PinnedRig) as made:
         yield made
-        made.close()
-
-
-@pytest.fixture
-def clinic(rig: EbxmlRig) -> Clinic:
-    return rig.clinic
 
 
 def note(rig: EbxmlRig, number: int) -> bytes:

@@ -11,23 +11,14 @@ import pytest
 
 from adapter.ebxml.words import Participant
 from adapter.simulator import world as place
-from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, Got, served
-from tests.journeys.mailing import issuer
+from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, Got, PinnedRig, beside
 from tests.journeys.rig import referral
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[EbxmlRig]:
-    with served() as (port, clinics):
-        made = type("RigHere", (EbxmlRig,), {"port": port, "issuer": lambda _: issuer().start()})(tmp_path)
-        clinics.append(made.clinic)
+    with beside(tmp_path, PinnedRig) as made:
         yield made
-        made.close()
-
-
-@pytest.fixture
-def clinic(rig: EbxmlRig) -> Clinic:
-    return rig.clinic
 
 
 def sent(rig: EbxmlRig, what: str = "acknowledge") -> tuple[str, Got]:

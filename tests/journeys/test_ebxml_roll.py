@@ -19,30 +19,14 @@ from adapter.security import cms
 from adapter.security.demo_ca import key_usage, write_pkcs12
 from adapter.security.envelope_signature import verify_envelope
 from adapter.security.keys import SigningKey
-from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, registered, served
-from tests.journeys.mailing import issuer
+from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, PinnedRig, beside, registered
 from tests.journeys.rig import letter, referral
-
-
-class RollRig(EbxmlRig):
-    """The same keys to begin with for every rig: making them takes a while."""
-
-    def issuer(self) -> Any:
-        return issuer().start()
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[EbxmlRig]:
-    with served() as (port, clinics):
-        made = type("RigHere", (RollRig,), {"port": port})(tmp_path)
-        clinics.append(made.clinic)
+    with beside(tmp_path, PinnedRig) as made:
         yield made
-        made.close()
-
-
-@pytest.fixture
-def clinic(rig: EbxmlRig) -> Clinic:
-    return rig.clinic
 
 
 def note(rig: EbxmlRig, number: int = 1) -> bytes:

@@ -13,28 +13,17 @@ import pytest
 
 from tests.journeys.pair import ACK, APPREC, ERROR, Death, Pair, keys_of
 from tests.journeys.rig import load, referral
-from tests.transport.mail_servers import Dovecot, Sink, dovecot_is_missing
+from tests.transport.mail_servers import Dovecot, Sink
 
 REFERRAL, QUESTION, ANSWER = "HENVISNING_NYTILSTAND", "DIALOG_FORESPORSEL", "DIALOG_SVAR"
 RESEND_H = 12  # HIS 1037 5.2
 
 
-@pytest.fixture(scope="module")
-def dovecot() -> Iterator[Dovecot]:
-    missing = dovecot_is_missing()
-    if missing is not None:
-        pytest.skip(missing)
-    with Dovecot() as running:
-        yield running
-
-
 @pytest.fixture
-def pair(tmp_path: Path, dovecot: Dovecot) -> Iterator[Pair]:
-    pytest.importorskip("aiosmtpd", reason="aiosmtpd is not installed (requirements-dev.txt)")
-    with Sink(dovecot.certificate) as sink:
-        made = Pair(tmp_path, dovecot, sink)
-        yield made
-        made.close()
+def pair(tmp_path: Path, dovecot: Dovecot, sink: Sink) -> Iterator[Pair]:
+    made = Pair(tmp_path, dovecot, sink)
+    yield made
+    made.close()
 
 
 def test_9_1_1_a_message_and_its_apprec_are_four_envelopes(pair: Pair) -> None:

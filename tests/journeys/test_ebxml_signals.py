@@ -20,23 +20,14 @@ from adapter.errors import NotFoundError, SettingsError
 from adapter.security.envelope_signature import sign_envelope, verify_envelope
 from adapter.simulator import world as place
 from adapter.xmlio import parse, serialise
-from tests.journeys.clinic import CLINIC, SOFTWARE, Clinic, EbxmlRig, served
-from tests.journeys.mailing import issuer
+from tests.journeys.clinic import CLINIC, SOFTWARE, Clinic, EbxmlRig, PinnedRig, beside
 from tests.journeys.rig import letter, referral
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[EbxmlRig]:
-    with served() as (port, clinics):
-        made = type("RigHere", (EbxmlRig,), {"port": port, "issuer": lambda _: issuer().start()})(tmp_path)
-        clinics.append(made.clinic)
+    with beside(tmp_path, PinnedRig) as made:
         yield made
-        made.close()
-
-
-@pytest.fixture
-def clinic(rig: EbxmlRig) -> Clinic:
-    return rig.clinic
 
 
 def said(rig: EbxmlRig, reply: Any) -> Envelope:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import tempfile
-import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +15,11 @@ from adapter.config import load_settings
 from adapter.model.message import OutgoingMessage
 from adapter.simulator import VirtualClock, start, write_folder
 from adapter.simulator import world as place
-from adapter.store.database import open_store
+from tests.journeys.rig import empty_store
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 BOTH = [place.MYRDAL_FRISKLIV, place.TINDVIK_FRISKLIV]
 HOUR_S = 3600.0
-
-
-@lru_cache(maxsize=1)
-def empty_store() -> bytes:
-    """A store that has its tables: making them takes longer than most tests."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "store.db"
-        url = f"sqlite:///{file}"
-        open_store(url, environment="test", now=lambda: datetime.now(UTC), new_id=lambda: str(uuid.uuid4())).close()
-        return file.read_bytes()
 
 
 class EbxmlRig:

@@ -1,4 +1,4 @@
-"""Real mail servers, started once for all tests of this folder."""
+"""A real mail server to send to; that with mailboxes is started once for all tests."""
 
 from __future__ import annotations
 
@@ -7,16 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.transport.mail_servers import Dovecot, Sink, dovecot_is_missing, make_certificate
-
-
-@pytest.fixture(scope="session")
-def dovecot() -> Iterator[Dovecot]:
-    missing = dovecot_is_missing()
-    if missing is not None:
-        pytest.skip(missing)
-    with Dovecot() as running:
-        yield running
+from tests.transport.mail_servers import Sink, make_certificate
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from adapter.cli.doctor_checks import examine
 from adapter.config import load_settings
 from adapter.config_mail import EbmsHttpSettings
 from tests.cli.conftest import Cli, cli
-from tests.journeys.clinic import CLINIC, EbxmlRig, served
+from tests.journeys.clinic import CLINIC, EbxmlRig, beside
 from tests.journeys.rig import letter
 from tests.test_worker import wait_until
 from tests.transport.loopback import closed_port
@@ -38,11 +38,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EbxmlRig]:
-    with served() as (port, clinics):
-        made = type("RigHere", (EbxmlRig,), {"port": port})(tmp_path_factory.mktemp("service"))
-        clinics.append(made.clinic)
+    with beside(tmp_path_factory.mktemp("service"), EbxmlRig) as made:
         yield made
-        made.close()
 
 
 def write_settings(rig: EbxmlRig, more: dict[str, dict[str, Any]] | None = None, **receive: Any) -> Path:
