@@ -31,7 +31,8 @@ check: .venv/installed
 	$(BIN)/lint-imports
 
 coverage: .venv/installed
-	$(BIN)/python -m pytest tests --cov=adapter --cov-report=term:skip-covered --cov-fail-under=95
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+		--cov=adapter --cov-report=term:skip-covered --cov-fail-under=95
 
 bench: .venv/installed
 	$(BIN)/python -m tests.bench

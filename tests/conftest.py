@@ -22,6 +22,13 @@ if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usa
 open_keys_once()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("cov_source", None):
+        for item in items:
+            if item.get_closest_marker("cost"):
+                item.add_marker(pytest.mark.skip(reason="coverage costs more than what is measured here"))
+
+
 @pytest.fixture(scope="session")
 def dovecot() -> Iterator[Dovecot]:
     """IMAP and POP3; every test has users of its own."""

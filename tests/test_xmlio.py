@@ -92,6 +92,7 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.cost
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_hostile_document_is_refused_with_its_code_and_at_once(name: str) -> None:
     data, code = ATTACKS[name]

@@ -127,15 +127,16 @@ def test_parts_of_a_multipart_are_searched_too() -> None:
     assert plain(mixed) == Bounce(mail_ids=("17@ours",))
 
 
+@pytest.mark.cost
 def test_a_flood_of_names_costs_little_and_is_cut() -> None:
     flood = DAEMON + b"\r\n" + b"".join(b"Message-ID: <%d@x>\r\n" % number for number in range(5_000))
-    began = time.monotonic()
+    began = time.process_time()
     found = plain(flood)
     assert found is not None
     assert len(found.mail_ids) <= 20
     assert plain(DAEMON + b"\r\n" + b"Message-ID:" + b"<" * 200_000) == Bounce()
     assert plain(DAEMON + b"\r\n" + b"Message-ID: " * 20_000) == Bounce()
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_returned_envelope_is_read_by_its_own_id() -> None:

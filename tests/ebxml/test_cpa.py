@@ -259,11 +259,12 @@ def test_two_versions_of_an_agreement_are_compared_fact_by_fact() -> None:
     assert json.loads(json.dumps(agreement_json(CPA)))["parties"][0]["roles"][0]["sends"] == ["Registrering"]
 
 
+@pytest.mark.cost
 @needs_corpus
 def test_the_real_agreement_with_nav_gives_routes_for_its_ten_processes() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     agreement = read_agreement(octets("cpa/nav-qass-35065.xml"))
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
     assert (agreement.id, agreement.status) == ("nav:qass:35065", "proposed")
     assert check_agreement(agreement, NOW) == []
     clinic, nav = (PartyId("8141253"),), (PartyId("79768"),)

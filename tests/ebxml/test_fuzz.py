@@ -167,6 +167,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
+@pytest.mark.cost
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_megabytes_cost_less_than_a_second(name: str) -> None:
     started = time.process_time()

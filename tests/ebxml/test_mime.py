@@ -248,11 +248,12 @@ HOSTILE = {
 }
 
 
+@pytest.mark.cost
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_costs_without_bound_is_refused_at_once(name: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert code_of(HOSTILE[name], SMALL) == name.split()[0]
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_broken_base64_is_refused_rather_than_skipped() -> None:
@@ -337,6 +338,7 @@ def test_a_capture_of_http_and_a_mail_are_told_apart() -> None:
     assert unpack(octets("egenandel-biztalk.eml")).road is Road.SMTP
 
 
+@pytest.mark.cost
 def test_twenty_megabytes_are_packed_and_unpacked_in_a_few_copies() -> None:
     content = random.Random(1).randbytes(20_000_000)
     attached = Attachment(content_id="a@x", content=content)

@@ -260,6 +260,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.cost
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_megabyte_is_refused_at_once(kind: str) -> None:
     data = HOSTILE[kind]

@@ -357,6 +357,7 @@ def test_no_changed_octet_gives_other_content(sound: bytes, at: int, octet: int,
     assert found.octets == honest
 
 
+@pytest.mark.cost
 def test_many_references_are_refused_at_once(company: SigningKey) -> None:
     text = GOOD.signed(company, part_references=GOOD.part_reference("a", b"") * 3_000)
     root = xmlio.parse(text.encode())
@@ -366,6 +367,7 @@ def test_many_references_are_refused_at_once(company: SigningKey) -> None:
     assert time.process_time() - begin < 0.3
 
 
+@pytest.mark.cost
 def test_many_blocks_for_the_next_hop_cost_little(company: SigningKey) -> None:
     block = f'<x:a xmlns:x="urn:x" SOAP:actor="{NEXT}"></x:a>'
     root = GOOD.parsed(company, unsigned=block * 10_000)

@@ -283,6 +283,7 @@ def test_what_is_larger_than_the_limit_is_413(deviations: tuple[str, ...]) -> No
         assert len([entry for entry in simulation.ledger if not entry.is_apprec]) == 2
 
 
+@pytest.mark.cost
 def test_a_request_costs_less_than_a_three_hundredth_of_a_second_of_cpu(caller: Caller) -> None:
     id_ = caller.send(message(US, FRISKLIV)).json()
     begun = time.process_time()

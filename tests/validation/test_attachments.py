@@ -136,6 +136,7 @@ def test_p25_mail_warns_above_five_and_a_half_megabytes_by_the_base64_too() -> N
     assert not judged(document, "out").of("V11.SIZE")
 
 
+@pytest.mark.cost
 def test_a_large_attachment_is_not_copied_more_than_once_and_costs_little() -> None:
     big = base64.b64encode(b"%PDF-" + bytes(6_000_000)).decode()
     root = parse(cut("(<Base64Container[^>]*>)[^<]*", rf"\g<1>{big}")(good(WITH_PDF)).encode())

@@ -163,6 +163,7 @@ def _referred(node: Element) -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.cost
 @pytest.mark.parametrize("namespaces", [[schema.MSGHEAD, body] for body in schema.ROOTS if body != schema.MSGHEAD])
 def test_a_family_of_schemas_is_compiled_in_a_few_milliseconds(namespaces: list[str]) -> None:
     times = []
@@ -323,6 +324,7 @@ def test_a_documents_own_schema_location_is_not_followed() -> None:
         assert not _was_called(server)
 
 
+@pytest.mark.cost
 def test_a_20_mb_attachment_is_checked_in_half_a_second() -> None:
     marker = b"bWFya2Vy"
     data = splice(KINDS["dialogue 1.0"].replace(b"JVBERi0xLjQK", marker), [marker], [os.urandom(15_000_000)])
@@ -333,6 +335,7 @@ def test_a_20_mb_attachment_is_checked_in_half_a_second() -> None:
     assert time.process_time() - started < 0.5
 
 
+@pytest.mark.cost
 def test_a_faulty_document_with_very_many_children_is_refused_in_linear_time() -> None:
     bad = b'<Ident><Id>1</Id><TypeId S="x"/></Ident>' * 25_000
     root = parse(

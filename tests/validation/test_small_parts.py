@@ -101,6 +101,7 @@ def test_v14_the_gp_must_only_be_named_towards_specialists_and_not_in_emergencie
     assert not judged(urgent, "out", receiver_is_specialist=True).of("V14.GP")
 
 
+@pytest.mark.cost
 @pytest.mark.parametrize("direction", ["in", "out"])
 def test_all_rules_on_a_referral_cost_less_than_a_millisecond_of_cpu(direction: str) -> None:
     # Half a millisecond on a quiet machine; the bound leaves room for a busy one, but not for a tracer.

@@ -87,6 +87,7 @@ def test_a_body_of_exactly_the_limit_is_taken(site: Site) -> None:
     assert kept(site) == 1
 
 
+@pytest.mark.cost
 def test_a_body_in_crumbs_is_cut_before_it_costs_anything(site: Site) -> None:
     began = time.process_time()
     with site.call.line() as line:
