@@ -5,7 +5,6 @@ from __future__ import annotations
 import imaplib
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -18,6 +17,7 @@ from adapter.transport import imap
 from adapter.transport.imap import ImapMailbox
 from adapter.transport.mailbox import MailIdentity, MailItem
 from tests.transport.mail_servers import PASSWORD, Dovecot, Play, Scripted, Wire
+from tests.transport.outcomes import cut_at_connect, outcome, stall_at_connect
 
 USERS = count()
 HEAD = b"From: a@example.org\r\n\r\n"
@@ -156,24 +156,7 @@ def try_with(
     play: Play, call: Callable[[ImapMailbox], object], settings: ImapSettings = FAST
 ) -> tuple[object, list[bytes]]:
     """What the call gives or raises against a server with this script, and what the server heard."""
-    with Scripted(play) as server:
-        mailbox = ImapMailbox(replace(settings, port=server.port), password=b"p")
-        began = time.monotonic()
-        try:
-            outcome: object = call(mailbox)
-        except AdapterError as error:
-            outcome = error
-        assert time.monotonic() - began < 5
-        mailbox.close()
-        return outcome, server.heard
-
-
-def cut_at_connect(wire: Wire) -> None:
-    return None
-
-
-def stall_at_connect(wire: Wire) -> None:
-    wire.silence()
+    return outcome(play, call, lambda port: ImapMailbox(replace(settings, port=port), password=b"p"))
 
 
 def drip_at_connect(wire: Wire) -> None:

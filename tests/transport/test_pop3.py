@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -15,6 +14,7 @@ from adapter.transport import line
 from adapter.transport.mailbox import MailIdentity, MailItem
 from adapter.transport.pop3 import Pop3Mailbox
 from tests.transport.mail_servers import PASSWORD, Dovecot, Play, Scripted, Wire
+from tests.transport.outcomes import cut_at_connect, outcome, stall_at_connect
 
 USERS = count()
 HEAD = b"From: a@example.org\r\n\r\n"
@@ -63,24 +63,7 @@ def try_with(
     play: Play, call: Callable[[Pop3Mailbox], object], settings: Pop3Settings = FAST
 ) -> tuple[object, list[bytes]]:
     """What the call gives or raises against a server with this script, and what the server heard."""
-    with Scripted(play) as server:
-        mailbox = Pop3Mailbox(replace(settings, port=server.port), password=b"p")
-        began = time.monotonic()
-        try:
-            outcome: object = call(mailbox)
-        except AdapterError as error:
-            outcome = error
-        assert time.monotonic() - began < 5
-        mailbox.close()
-        return outcome, server.heard
-
-
-def cut_at_connect(wire: Wire) -> None:
-    return None
-
-
-def stall_at_connect(wire: Wire) -> None:
-    wire.silence()
+    return outcome(play, call, lambda port: Pop3Mailbox(replace(settings, port=port), password=b"p"))
 
 
 def drip_at_connect(wire: Wire) -> None:
