@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pybase64
 
@@ -14,11 +14,14 @@ from adapter.model.document import AttachmentFacts
 from adapter.xmlio import Element
 
 _BLANKS = b" \t\r\n"
+_DOCUMENT, _REPORT = f"{{{names.MSGHEAD}}}Document", f"{{{names.MSGHEAD}}}PatientReport"
 
 
-def msghead_attachments(root: Element) -> Iterator[AttachmentFacts]:
-    """Every Document after the first one, also those of a PatientReport, in order."""
-    documents = list(children(root, names.MSGHEAD, "Document"))
+def msghead_attachments(root: Element, outer: Mapping[str, Element]) -> Iterator[AttachmentFacts]:
+    """Every Document after the first one, also those of a PatientReport, in order; ``outer``: root's first children."""
+    documents = [part for part in root if part.tag == _DOCUMENT]
+    if len(documents) == 1 and _REPORT not in outer:
+        return
     paths = [f"/MsgHead/Document[{at}]" for at in range(1, len(documents) + 1)]
     for number, report in enumerate(children(root, names.MSGHEAD, "PatientReport"), 1):
         for at, document in enumerate(children(report, names.MSGHEAD, "Document"), 1):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from adapter.documents import names
 from adapter.documents.attachments import hcp_attachments, msghead_attachments
-from adapter.documents.parties import read_hcp_party, read_hcp_patient, read_party, read_person
+from adapter.documents.parties import read_hcp_party, read_hcp_patient, read_party, read_patient
 from adapter.documents.reading import (
     child,
     children,
@@ -20,49 +20,57 @@ from adapter.documents.reading import (
     value_of,
 )
 from adapter.model.document import ConversationRef, Facts, Family, OriginalFacts
-from adapter.model.party import Party, Patient
+from adapter.model.party import Party
 from adapter.xmlio import Element
 
 _SIGNATURE = f"{{{names.XMLDSIG}}}Signature"
 _REFERRAL_1 = {names.REFERRAL_1_0, names.REFERRAL_1_1}
 
 
-def read_facts(root: Element) -> Facts:
+def read_facts(root: Element, *, signatures: int | None = None) -> Facts:
     """The facts of a MsgHead, a root ``Message`` (Henvisning 1.x, Epikrise), an AppRec, or any other document.
 
+    ``signatures``: how many there are, where the tree at hand is only what they cover; else they are counted.
     Wrappers are not looked through here: call ``unwrap`` first. Missing or misplaced parts give None.
     """
+    count = sum(1 for _ in root.iter(_SIGNATURE)) if signatures is None else signatures
     name, namespace = local_name(root), namespace_of(root)
     if name == "MsgHead" and namespace == names.MSGHEAD:
-        return _msghead(root)
+        return _msghead(root, count)
     if name == "AppRec" and namespace in (names.APPREC_1_0, names.APPREC_1_1):
-        return _apprec(root, namespace)
+        return _apprec(root, namespace, count)
     if name == "Message" and "/xmlstds/" in namespace:
-        return _message(root, namespace)
+        return _message(root, namespace, count)
     return Facts(
         family=Family.OTHER,
         kind=name,
         namespace=namespace,
         version=names.version_of(namespace),
-        signatures=_signatures(root),
+        signatures=count,
         business=root,
     )
 
 
-def _signatures(root: Element) -> int:
-    return sum(1 for _ in root.iter(_SIGNATURE))
+def _q(name: str) -> str:
+    return f"{{{names.MSGHEAD}}}{name}"
 
 
-def _msghead(root: Element) -> Facts:
-    ns = names.MSGHEAD
-    info = child(root, ns, "MsgInfo")
+_INFO, _DOCUMENT, _REPORT, _OTHER_RECEIVER = _q("MsgInfo"), _q("Document"), _q("PatientReport"), _q("OtherReceiver")
+_TYPE, _MIG_VERSION, _MSG_ID, _GEN_DATE = _q("Type"), _q("MIGversion"), _q("MsgId"), _q("GenDate")
+_STATUS, _CONVERSATION = _q("ProcessingStatus"), _q("ConversationRef")
+_SENDER, _RECEIVER, _PATIENT = _q("Sender"), _q("Receiver"), _q("Patient")
+
+
+def _msghead(root: Element, signatures: int) -> Facts:
+    outer = first_children(root)
+    info = outer.get(_INFO)
     parts = first_children(info)
-    kind = coded(parts.get(f"{{{ns}}}Type"))
-    patient = parts.get(f"{{{ns}}}Patient")
-    business = _business(root)
+    kind = coded(parts.get(_TYPE))
+    patient = parts.get(_PATIENT)
+    business = _business(root, outer)
     body_ns = namespace_of(business)
-    msg_id = text_of(parts.get(f"{{{ns}}}MsgId"))
-    request = child(business, body_ns, "ReqServ")
+    body = first_children(business)
+    msg_id = text_of(parts.get(_MSG_ID))
     return Facts(
         family=Family.MSGHEAD,
         kind=local_name(business),
@@ -70,39 +78,43 @@ def _msghead(root: Element) -> Facts:
         version=names.version_of(body_ns),
         msg_type=kind.code.strip() if kind and kind.code is not None else None,
         msg_type_name=kind.name if kind else None,
-        mig_version=text_of(parts.get(f"{{{ns}}}MIGversion")),
+        mig_version=text_of(parts.get(_MIG_VERSION)),
         msg_id=msg_id,
-        gen_date=text_of(parts.get(f"{{{ns}}}GenDate")),
-        processing_status=value_of(parts.get(f"{{{ns}}}ProcessingStatus")),
-        conversation=_conversation(parts.get(f"{{{ns}}}ConversationRef")),
-        sender=read_party(parts.get(f"{{{ns}}}Sender"), ns),
-        receiver=read_party(parts.get(f"{{{ns}}}Receiver"), ns),
-        copies=_present(read_party(copy, ns) for copy in children(info, ns, "OtherReceiver")),
-        patient=read_person(patient, ns, Patient) if patient is not None else None,
+        gen_date=text_of(parts.get(_GEN_DATE)),
+        processing_status=value_of(parts.get(_STATUS)),
+        conversation=_conversation(parts.get(_CONVERSATION)),
+        sender=read_party(parts.get(_SENDER)),
+        receiver=read_party(parts.get(_RECEIVER)),
+        copies=_copies(info) if _OTHER_RECEIVER in parts else (),
+        patient=read_patient(patient) if patient is not None else None,
         patient_present=patient is not None,
         receipt_id=msg_id,
-        document_id=text(business, body_ns, "DocumentId"),
-        service_type=value(business, body_ns, "ServType"),
-        priority=value(request, body_ns, "Priority"),
-        theme=coded(_theme(business, body_ns)),
-        attachments=tuple(msghead_attachments(root)),
-        signatures=_signatures(root),
+        document_id=text_of(body.get(f"{{{body_ns}}}DocumentId")),
+        service_type=value_of(body.get(f"{{{body_ns}}}ServType")),
+        priority=value(body.get(f"{{{body_ns}}}ReqServ"), body_ns, "Priority"),
+        theme=coded(_theme(body, body_ns)),
+        attachments=tuple(msghead_attachments(root, outer)),
+        signatures=signatures,
         business=business,
     )
 
 
-def _theme(business: Element, ns: str) -> Element | None:
+def _copies(info: Element | None) -> tuple[Party, ...]:
+    return _present(read_party(copy) for copy in children(info, names.MSGHEAD, "OtherReceiver"))
+
+
+def _theme(body: dict[str, Element], ns: str) -> Element | None:
     """TemaKodet of the note, else TypeForesp of the question: what a dialogue message is about."""
-    theme = child(business, ns, "Notat", "TemaKodet")
-    return theme if theme is not None else child(business, ns, "Foresporsel", "TypeForesp")
+    theme = child(body.get(f"{{{ns}}}Notat"), ns, "TemaKodet")
+    return theme if theme is not None else child(body.get(f"{{{ns}}}Foresporsel"), ns, "TypeForesp")
 
 
-def _business(root: Element) -> Element:
+def _business(root: Element, outer: dict[str, Element]) -> Element:
     """The root of the business document: the first element in the first Document's Content, else the MsgHead itself."""
     ns = names.MSGHEAD
-    document = child(root, ns, "Document")
+    document = outer.get(_DOCUMENT)
     if document is None:
-        document = child(root, ns, "PatientReport", "Document")
+        document = child(outer.get(_REPORT), ns, "Document")
     content = child(document, ns, "RefDoc", "Content")
     if content is not None:
         for element in content:
@@ -123,7 +135,7 @@ def _present(parties: Iterable[Party | None]) -> tuple[Party, ...]:
     return tuple(party for party in parties if party is not None)
 
 
-def _message(root: Element, ns: str) -> Facts:
+def _message(root: Element, ns: str, signatures: int) -> Facts:
     referral = ns in _REFERRAL_1
     report = child(root, ns, "ServReq") if referral else child(root, ns, "ServRprt")
     sender, receiver = ("Requester", "ServProvider") if referral else ("ServProvider", "Requester")
@@ -152,12 +164,12 @@ def _message(root: Element, ns: str) -> Facts:
         service_type=value(report, ns, "ServType"),
         priority=value(report, ns, "ReqServ", "Priority") if referral else None,
         attachments=tuple(hcp_attachments(report, ns, f"/Message/{'ServReq' if referral else 'ServRprt'}")),
-        signatures=_signatures(root),
+        signatures=signatures,
         business=root,
     )
 
 
-def _apprec(root: Element, ns: str) -> Facts:
+def _apprec(root: Element, ns: str, signatures: int) -> Facts:
     kind = coded(child(root, ns, "MsgType"))
     sender = read_hcp_party(child(root, ns, "Sender"), ns)
     return Facts(
@@ -173,7 +185,7 @@ def _apprec(root: Element, ns: str) -> Facts:
         sender=sender,
         receiver=read_hcp_party(child(root, ns, "Receiver"), ns),
         original=read_apprec(root),
-        signatures=_signatures(root),
+        signatures=signatures,
         business=root,
     )
 

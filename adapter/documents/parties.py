@@ -7,8 +7,10 @@ name.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
+from adapter.documents import names
 from adapter.documents.reading import (
     child,
     children,
@@ -21,37 +23,48 @@ from adapter.documents.reading import (
     value,
     value_of,
 )
-from adapter.model.party import Address, Ident, Party, Patient, Person, Professional, Telecom, Unit
+from adapter.model.party import Address, Ident, Party, Patient, Professional, Telecom, Unit
 from adapter.xmlio import Element
 
-P = TypeVar("P", bound=Person)
 PERSONS = "8116"
 UNITS = "9051"
 
 
-def read_idents(element: Element | None, ns: str, fallback: str, inner: str | None = None) -> tuple[Ident, ...]:
-    """All Ident children with a filled Id; ``fallback`` is the list assumed when TypeId has no OID."""
-    found = []
-    kind_tag, number_tag = f"{{{inner or ns}}}TypeId", f"{{{inner or ns}}}Id"
-    for ident in children(element, ns, "Ident"):
-        parts = first_children(ident)
-        kind, number = parts.get(kind_tag), text_of(parts.get(number_tag))
-        if number is None and kind is None:
-            continue
-        system = system_of(kind.get("S")) if kind is not None else None
-        found.append(
-            Ident(
-                id=number or "",
-                type=(kind.get("V") or "") if kind is not None else "",
-                system=system or fallback,
-                name=kind.get("DN") if kind is not None else None,
-            )
-        )
-    return tuple(found)
+def _q(name: str) -> str:
+    return f"{{{names.MSGHEAD}}}{name}"
+
+
+_ORGANISATION, _PROFESSIONAL = _q("Organisation"), _q("HealthcareProfessional")
+_UNIT_NAME, _UNIT_TYPE = _q("OrganisationName"), _q("TypeOrganisation")
+_IDENT, _ID, _TYPE_ID = _q("Ident"), _q("Id"), _q("TypeId")
+_FAMILY, _GIVEN, _MIDDLE, _BORN = _q("FamilyName"), _q("GivenName"), _q("MiddleName"), _q("DateOfBirth")
+_SEX, _NATIONALITY = _q("Sex"), _q("Nationality")
+_PROFESSION, _ROLE = _q("TypeHealthcareProfessional"), _q("RoleToPatient")
+_ADDRESS, _TELECOM = _q("Address"), _q("TeleCom")
+_TELE_ADDRESS, _TELECOM_TYPE = _q("TeleAddress"), _q("TypeTelecom")
+
+
+def _idents(element: Element, fallback: str) -> tuple[Ident, ...]:
+    """All Ident children with Id or TypeId; ``fallback`` is the list assumed when TypeId has no OID."""
+    found = [_ident(part, fallback) for part in element if part.tag == _IDENT]
+    return tuple(ident for ident in found if ident is not None)
+
+
+def _ident(element: Element, fallback: str) -> Ident | None:
+    parts = first_children(element)
+    kind, number = parts.get(_TYPE_ID), parts.get(_ID)
+    if kind is None:
+        return None if number is None else Ident(id=number.text or "", type="", system=fallback)
+    return Ident(
+        id=(number.text or "") if number is not None else "",
+        type=kind.get("V") or "",
+        system=system_of(kind.get("S")) or fallback,
+        name=kind.get("DN"),
+    )
 
 
 def read_address(element: Element | None, ns: str) -> Address | None:
-    """An Address element of MsgHead, felleskomponent1 or the HCP family."""
+    """An Address element of MsgHead or the HCP family."""
     if element is None:
         return None
     parts = first_children(element)
@@ -66,71 +79,70 @@ def read_address(element: Element | None, ns: str) -> Address | None:
     )
 
 
-def read_telecoms(element: Element | None, ns: str, inner: str | None = None) -> tuple[Telecom, ...]:
+def _telecoms(element: Element) -> tuple[Telecom, ...]:
     """All TeleCom children that have an address."""
     found = []
-    for item in children(element, ns, "TeleCom"):
-        address = value(item, inner or ns, "TeleAddress")
+    for item in element:
+        parts = first_children(item) if item.tag == _TELECOM else {}
+        address = value_of(parts.get(_TELE_ADDRESS))
         if address:
-            found.append(Telecom(address=address, type=value(item, inner or ns, "TypeTelecom")))
+            found.append(Telecom(address=address, type=value_of(parts.get(_TELECOM_TYPE))))
     return tuple(found)
 
 
-def _common(element: Element, ns: str) -> dict[str, Any]:
-    parts = first_children(element)
+def _common(element: Element, parts: Mapping[str, Element]) -> dict[str, Any]:
     return {
-        "family_name": text_of(parts.get(f"{{{ns}}}FamilyName")),
-        "given_name": text_of(parts.get(f"{{{ns}}}GivenName")),
-        "middle_name": text_of(parts.get(f"{{{ns}}}MiddleName")),
-        "born": day(text_of(parts.get(f"{{{ns}}}DateOfBirth"))),
-        "sex": value_of(parts.get(f"{{{ns}}}Sex")),
-        "nationality": value_of(parts.get(f"{{{ns}}}Nationality")),
-        "idents": read_idents(element, ns, PERSONS),
-        "address": read_address(parts.get(f"{{{ns}}}Address"), ns),
-        "telecoms": read_telecoms(element, ns) if f"{{{ns}}}TeleCom" in parts else (),
+        "family_name": text_of(parts.get(_FAMILY)),
+        "given_name": text_of(parts.get(_GIVEN)),
+        "middle_name": text_of(parts.get(_MIDDLE)),
+        "born": day(text_of(parts.get(_BORN))),
+        "sex": value_of(parts.get(_SEX)),
+        "nationality": value_of(parts.get(_NATIONALITY)),
+        "idents": _idents(element, PERSONS) if _IDENT in parts else (),
+        "address": read_address(parts.get(_ADDRESS), names.MSGHEAD),
+        "telecoms": _telecoms(element) if _TELECOM in parts else (),
     }
 
 
-def read_person(element: Element, ns: str, cls: type[P]) -> P:
-    """A Person or Patient element of MsgHead or felleskomponent1."""
-    return cls(**_common(element, ns))
+def read_patient(element: Element) -> Patient:
+    """The Patient of a MsgHead."""
+    return Patient(**_common(element, first_children(element)))
 
 
-def read_professional(element: Element | None, ns: str) -> Professional | None:
+def _professional(element: Element | None) -> Professional | None:
     """A HealthcareProfessional; None when it is absent or has no content at all."""
     if element is None or not len(element):
         return None
-    return Professional(
-        **_common(element, ns),
-        profession=value(element, ns, "TypeHealthcareProfessional"),
-        role=coded(child(element, ns, "RoleToPatient")),
-    )
-
-
-def read_unit(element: Element | None, ns: str) -> Unit | None:
-    """An Organisation element by itself; None when it is absent or has neither name nor identifier."""
-    if element is None:
-        return None
     parts = first_children(element)
-    name = text_of(parts.get(f"{{{ns}}}OrganisationName"))
-    idents = read_idents(element, ns, UNITS)
+    profession, role = value_of(parts.get(_PROFESSION)), coded(parts.get(_ROLE))
+    return Professional(**_common(element, parts), profession=profession, role=role)
+
+
+def _unit(element: Element, parts: Mapping[str, Element]) -> Unit | None:
+    """An Organisation element by itself; None when it has neither name nor identifier."""
+    name = text_of(parts.get(_UNIT_NAME))
+    idents = _idents(element, UNITS) if _IDENT in parts else ()
     if not name and not idents:
         return None
     return Unit(
         name=name or "",
         idents=idents,
-        type=coded(parts.get(f"{{{ns}}}TypeOrganisation")),
-        address=read_address(parts.get(f"{{{ns}}}Address"), ns),
-        telecoms=read_telecoms(element, ns) if f"{{{ns}}}TeleCom" in parts else (),
+        type=coded(parts.get(_UNIT_TYPE)),
+        address=read_address(parts.get(_ADDRESS), names.MSGHEAD),
+        telecoms=_telecoms(element) if _TELECOM in parts else (),
     )
 
 
-def read_party(element: Element | None, ns: str) -> Party | None:
+def read_party(element: Element | None) -> Party | None:
     """Sender, Receiver or OtherReceiver of a MsgHead; None without any organisation."""
-    organisation = child(element, ns, "Organisation")
-    above = read_unit(organisation, ns)
-    service = read_unit(child(organisation, ns, "Organisation"), ns)
-    person = read_professional(child(organisation, ns, "HealthcareProfessional"), ns)
+    organisation = child(element, names.MSGHEAD, "Organisation")
+    if organisation is None:
+        return None
+    parts = first_children(organisation)
+    inner = parts.get(_ORGANISATION)
+    above = _unit(organisation, parts)
+    service = _unit(inner, first_children(inner)) if inner is not None else None
+    person = _professional(parts.get(_PROFESSIONAL))
     if above is None and service is None and person is None:
         return None
     return Party(organisation=above or Unit(name=""), service=service, person=person)

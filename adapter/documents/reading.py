@@ -31,8 +31,16 @@ def child(element: Element | None, namespace: str, *path: str) -> Element | None
     for name in path:
         if element is None:
             return None
-        element = next(element.iterchildren(f"{{{namespace}}}{name}"), None)
+        element = _first(element, f"{{{namespace}}}{name}")
     return element
+
+
+def _first(element: Element, tag: str) -> Element | None:
+    # By hand: to set up lxml's own search costs more than a few children.
+    for part in element:
+        if part.tag == tag:
+            return part
+    return None
 
 
 def children(element: Element | None, namespace: str, name: str) -> Iterator[Element]:
@@ -43,7 +51,7 @@ def children(element: Element | None, namespace: str, name: str) -> Iterator[Ele
 
 def first_children(element: Element | None) -> dict[str, Element]:
     """The first child of each name, by its whole name: for elements of which many children are asked."""
-    return {} if element is None else {part.tag: part for part in element.iterchildren(reversed=True)}
+    return {} if element is None else {part.tag: part for part in reversed(element)}
 
 
 def text_of(found: Element | None) -> str | None:

@@ -7,7 +7,7 @@ Nothing is stored, sent or asked of the network, except revocation when the call
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,16 +87,17 @@ def check_document(
     verified, fault = _verify(root, context, content_sha256) if signatures else (None, None)
     covered = verified.root if verified is not None else root
     # 4. Facts. None of them is read from below the Signature, and nothing else goes from a tree that is verified.
+    elements = list(covered.iter("*"))  # held until the end: lxml makes one anew each time that nobody holds it
     if facts is None or covered is not root:
-        facts = replace(read_facts(covered), signatures=signatures)
+        facts = read_facts(covered, signatures=signatures)
     # 5. Signer: ours to trust?
     trust = _judge_signer(verified, facts, context, at) if verified is not None else None
     signature_findings = _broken(fault) if fault is not None else trust.findings if trust is not None else ()
     # 6. Rules; the schema's findings come back graded (P11).
-    graded = check_rules(covered, facts, schema_findings, replace(context.rules, now=at, sound_texts=sound))
+    rules = context.rules
+    graded = check_rules(covered, facts, schema_findings, rules, now=at, sound_texts=sound, elements=elements)
     # 7. Judge: one verdict, and the receipt that it asks for.
-    direction = context.rules.direction
-    judgement = judge(facts, graded, signature_findings=signature_findings, direction=direction)
+    judgement = judge(facts, graded, signature_findings=signature_findings, direction=rules.direction)
     return Checked(
         root=covered,
         facts=facts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from adapter.errors import Severity
-from adapter.validation.subject import Predicate
+from adapter.validation.subject import About, Predicate
 
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 
@@ -20,7 +20,8 @@ class Rule:
     ``receipts.reject_addressing`` makes them errors (P11).
     ``offline`` rules warn in commands that send nothing (P22). ``inferred`` is the severity inbound when the rule
     applies only because the document names NAV as its receiver. ``gate`` rules come first; an error of theirs that the
-    document is not supported ends the judgement, because the other rules do not know such a document.
+    document is not supported ends the judgement, because the other rules do not know such a document. ``about``: which
+    documents the rule can say anything of; for any other it is not even asked.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Rule:
     offline: bool = False
     inferred: Severity | None = None
     gate: bool = False
+    about: About = "anything"
 
     def text(self, lang: str) -> str:
         return self.nb if lang == "nb" else self.en

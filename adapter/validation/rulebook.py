@@ -7,7 +7,10 @@ attachments, environment, NAV.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from functools import lru_cache
+from typing import Literal
 
 from adapter.errors import Finding, Severity
 from adapter.model.document import Facts
@@ -24,7 +27,7 @@ from adapter.validation import (
     rules_referral,
 )
 from adapter.validation.rule import Rule
-from adapter.validation.subject import Hit, NotEvaluated, Place, RuleContext, Subject, place
+from adapter.validation.subject import Hit, NotEvaluated, Place, RuleContext, Subject, Traits, place
 from adapter.validation.tolerance import grade
 from adapter.xmlio import Element
 
@@ -42,12 +45,6 @@ RULES: tuple[Rule, ...] = (
     *rules_environment.RULES,
     *rules_nav.RULES,
 )
-_BY_DIRECTION: dict[str, tuple[Rule, ...]] = {
-    "out": tuple(rule for rule in RULES if rule.out is not None),
-    "in": tuple(rule for rule in RULES if rule.into is not None),
-}
-_GATES = {direction: tuple(rule for rule in rules if rule.gate) for direction, rules in _BY_DIRECTION.items()}
-_OTHERS = {direction: tuple(rule for rule in rules if not rule.gate) for direction, rules in _BY_DIRECTION.items()}
 _NOT_EVALUATED = {"nb": "ikke vurdert: det er ikke kjent her {}", "en": "not evaluated: it is not known here {}"}
 # The facts that rules may lack, in the words of that sentence.
 _LACKING: dict[str, tuple[str, str]] = {
@@ -72,27 +69,54 @@ def rules_by_id() -> dict[str, Rule]:
     return {rule.id: rule for rule in RULES}
 
 
+@lru_cache(maxsize=256)
+def rules_for(direction: Literal["in", "out"], traits: Traits) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """The gates, and the other rules, that can say anything of a document with these traits, in order."""
+    judged = [rule for rule in RULES if (rule.out if direction == "out" else rule.into) is not None]
+    asked = [rule for rule in judged if getattr(traits, rule.about)]
+    return tuple(rule for rule in asked if rule.gate), tuple(rule for rule in asked if not rule.gate)
+
+
 def check_rules(
-    root: Element, facts: Facts, schema_findings: list[Finding] | None, context: RuleContext
+    root: Element,
+    facts: Facts,
+    schema_findings: list[Finding] | None,
+    context: RuleContext,
+    *,
+    now: datetime | None = None,
+    sound_texts: Mapping[Element, str] | None = None,
+    elements: Iterable[Element] | None = None,
 ) -> list[Finding]:
     """All findings on a document: the schema's, graded by tolerance (P11), then the rulebook's.
 
-    ``root`` is the unwrapped document that ``facts`` were read from. Raises nothing on odd content.
+    ``root`` is the unwrapped document that ``facts`` were read from, ``elements`` all of its elements in order where
+    the caller has them; ``now`` comes before the context's. ``sound_texts``: what ``check_schema`` found of this tree's
+    Base64Containers. Raises nothing on odd content.
     """
-    findings = grade(schema_findings or [], facts, strict=context.strict_schema or context.direction == "out")
-    subject = Subject(root, facts, context)
-    gates = [finding for rule in _GATES[context.direction] for finding in _run(rule, subject)]
-    if any(finding.blocking and finding.apprec == "T10" for finding in gates):
-        return gates
-    findings += gates
+    subject = Subject(root, facts, context, now=now, sound_texts=sound_texts, elements=elements)
+    gates, others = rules_for(context.direction, subject.traits())
+    findings = _judge(gates, subject)
+    if any(finding.blocking and finding.apprec == "T10" for finding in findings):
+        return findings
+    findings += _judge(others, subject)
+    if not schema_findings:
+        return findings
+    return grade(schema_findings, facts, strict=context.strict_schema or subject.out) + findings
+
+
+def _judge(rules: tuple[Rule, ...], subject: Subject) -> list[Finding]:
+    findings: list[Finding] = []
     nav_stopped = False
-    for rule in _OTHERS[context.direction]:
+    for rule in rules:
         if nav_stopped and rule.id.startswith("N"):
             continue
-        found = _run(rule, subject)
+        hits = rule.predicate(subject)
+        found = _graded(rule, hits, subject) if hits else None
+        if not found:
+            continue
         findings += found
         # NAV stops at the first hit of its rules 1 to 8; a sender is told of all at once.
-        if found and not subject.out and rule.id in rules_nav.STOPPING and found[0].blocking:
+        if not subject.out and rule.id in rules_nav.STOPPING and found[0].blocking:
             nav_stopped = True
     return findings
 
@@ -109,9 +133,9 @@ def severity(rule: Rule, subject: Subject) -> Severity | None:
     return rule.into
 
 
-def _run(rule: Rule, subject: Subject) -> list[Finding]:
+def _graded(rule: Rule, hits: Iterable[Hit], subject: Subject) -> list[Finding]:
     found: list[Finding] = []
-    for hit in rule.predicate(subject):
+    for hit in hits:
         grade_here = severity(rule, subject)
         if grade_here is None or len(found) == HITS_PER_RULE:
             break

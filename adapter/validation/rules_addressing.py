@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, cast
 
 from adapter.codes import system_number
 from adapter.model.document import Family
 from adapter.model.party import Party, Unit
 from adapter.validation import names
+from adapter.validation.coded_values import HER_LISTS
 from adapter.validation.rule import ERROR, INFO, WARNING, Rule
 from adapter.validation.subject import Hit, NotEvaluated, Subject, filled, first, her_number, is_nav, place
 from adapter.xmlio import Element
@@ -43,10 +44,10 @@ def _read_parties(subject: Subject) -> Iterator[_Address]:
     if info is None:
         return
     for tag, party in ((_SENDER, facts.sender), (_RECEIVER, facts.receiver)):
-        element = first(info, tag)
+        element = subject.head.get(tag)
         if element is not None:
             yield _address(element, party)
-    for element in info.iterchildren(_OTHER_RECEIVER):
+    for element in info.iterchildren(_OTHER_RECEIVER) if _OTHER_RECEIVER in subject.head else ():
         found = _address(element, None)
         if found.organisation is not None:
             yield found
@@ -60,17 +61,18 @@ def _address(element: Element, party: Party | None) -> _Address:
     return _Address(element, party, organisation, service, person)
 
 
-def levels(subject: Subject) -> Iterator[Hit]:
+def levels(subject: Subject) -> Iterable[Hit]:
     if subject.info is None:
-        yield from _hcp_levels(subject)
-        return
-    if _sound_levels(subject):  # nearly always; else the elements say where the fault is
-        return
+        return _hcp_levels(subject)
+    return () if _sound_levels(subject) else _levels(subject, subject.info)  # the elements say where the fault is
+
+
+def _levels(subject: Subject, info: Element) -> Iterator[Hit]:
     parties = _parties(subject)
     there = {found.element.tag for found in parties}
     for tag in (_SENDER, _RECEIVER):
         if tag not in there:
-            yield place(subject.info, tag.rpartition("}")[2])
+            yield place(info, tag.rpartition("}")[2])
     for element, party, organisation, service, person in parties:
         if organisation is None:
             yield place(element, "Organisation")
@@ -89,19 +91,17 @@ def levels(subject: Subject) -> Iterator[Hit]:
 
 def _sound_levels(subject: Subject) -> bool:
     """True when the facts alone show that sender and receiver, and nobody else, have all that they need."""
-    facts, info = subject.facts, subject.info
-    if info is None or first(info, _OTHER_RECEIVER) is not None:
+    if _OTHER_RECEIVER in subject.head:
         return False
-    return all(
-        party is not None
-        and _sound_unit(party.organisation)
-        and (party.service is not None and _sound_unit(party.service))
-        for party in (facts.sender, facts.receiver)
-    )
+    return _sound_party(subject.facts.sender) and _sound_party(subject.facts.receiver)
 
 
-def _sound_unit(unit: Unit) -> bool:
-    return bool(unit.name.strip()) and her_number(unit.ident("HER")) is not None
+def _sound_party(party: Party | None) -> bool:
+    return party is not None and _sound_unit(party.organisation) and _sound_unit(party.service)
+
+
+def _sound_unit(unit: Unit | None) -> bool:
+    return unit is not None and bool(unit.name.strip()) and her_number(unit.ident("HER")) is not None
 
 
 def _level(element: Element, name_tags: tuple[str, ...]) -> Iterator[Hit]:
@@ -126,62 +126,71 @@ def _hcp_levels(subject: Subject) -> Iterator[Hit]:
             yield place(report, name, "HER-id")
 
 
-def ident_systems(subject: Subject) -> Iterator[Hit]:
+def ident_systems(subject: Subject) -> Iterable[Hit]:
+    return _other_systems(subject) if subject.other_list else ()
+
+
+def _other_systems(subject: Subject) -> Iterator[Hit]:
     for found in _parties(subject):
         for kind in found.element.iter(_TYPE_ID):
-            if kind.get("V") == "HER" and system_number(kind.get("S")) not in ("9051", "8116"):
+            if kind.get("V") == "HER" and system_number(kind.get("S")) not in HER_LISTS:
                 yield kind
 
 
-def both_levels(subject: Subject) -> Iterator[Hit]:
-    for found in _parties(subject):
-        if found.service is not None and len(found.service) and found.person is not None:
-            yield found.person
+def both_levels(subject: Subject) -> Iterable[Hit]:
+    return [
+        found.person
+        for found in _parties(subject)
+        if found.person is not None and found.service is not None and len(found.service)
+    ]
 
 
 def empty_organisations(subject: Subject) -> Iterator[Hit]:
-    for element in subject.empty:
-        if element.tag == _ORGANISATION:
-            yield element
+    return (element for element in subject.empty if element.tag == _ORGANISATION)
 
 
 def _addresses(subject: Subject) -> set[int]:
     """Every HER-id of the receiver and the copy receivers, at both levels."""
-    parties = (subject.facts.receiver, *subject.facts.copies)
-    written = (party.her_id(level) for party in parties if party is not None for level in (2, 1))
-    return {number for number in map(her_number, written) if number is not None}
+    kept = subject.kept.get("addresses")
+    if kept is None:
+        parties = (subject.facts.receiver, *subject.facts.copies)
+        written = [party.her_id(level) for party in parties if party is not None for level in (2, 1)]
+        kept = subject.kept["addresses"] = {number for number in map(her_number, written) if number is not None}
+    return cast("set[int]", kept)
 
 
-def not_judged(subject: Subject) -> Iterator[Hit]:
+def not_judged(subject: Subject) -> Iterable[Hit]:
     if not subject.context.ours and subject.facts.family is not Family.OTHER:
-        yield NotEvaluated("identity")
+        return (NotEvaluated("identity"),)
+    return ()
 
 
-def strangers(subject: Subject) -> Iterator[Hit]:
+def strangers(subject: Subject) -> Iterable[Hit]:
     """Neither the envelope nor the message names us (AT-A 21): nothing may be answered."""
     ours = subject.context.ours
-    mine = ours | subject.context.our_organisations
-    if ours and subject.context.envelope_receiver not in ours and not _addresses(subject) & mine:
-        yield _receiver(subject)
+    if not ours or subject.context.envelope_receiver in ours:
+        return ()
+    return () if _addresses(subject) & (ours | subject.context.our_organisations) else (_receiver(subject),)
 
 
-def envelope_only(subject: Subject) -> Iterator[Hit]:
+def envelope_only(subject: Subject) -> Iterable[Hit]:
     """The envelope is ours, the message names somebody else at both levels (AT-A 22)."""
     ours = subject.context.ours
+    if not ours or subject.context.envelope_receiver not in ours:
+        return ()
     named = _addresses(subject)
-    mine = ours | subject.context.our_organisations
-    if ours and subject.context.envelope_receiver in ours and named and not named & mine:
-        yield _receiver(subject)
+    return (_receiver(subject),) if named and not named & (ours | subject.context.our_organisations) else ()
 
 
-def unknown_service(subject: Subject) -> Iterator[Hit]:
+def unknown_service(subject: Subject) -> Iterable[Hit]:
     """Our organisation, but no service of ours (AT-A 17–20, AT-H 25)."""
     ours, above = subject.context.ours, subject.context.our_organisations
+    if not ours:
+        return ()
     named = _addresses(subject)
-    if not ours or named & ours:
-        return
-    if named & above or (not named and subject.context.envelope_receiver in ours):
-        yield _receiver(subject)
+    if named & ours:
+        return ()
+    return (_receiver(subject),) if named & above or (not named and subject.context.envelope_receiver in ours) else ()
 
 
 def _receiver(subject: Subject) -> Hit:
@@ -191,16 +200,16 @@ def _receiver(subject: Subject) -> Hit:
     return place(element) if element is not None else place(subject.info, "Receiver")
 
 
-def seen_before(subject: Subject) -> Iterator[Hit]:
+def seen_before(subject: Subject) -> Iterable[Hit]:
     seen, facts = subject.context.seen_message, subject.facts
     if seen is None:
-        if subject.context.ours and facts.family in (Family.MSGHEAD, Family.HCP):
-            yield NotEvaluated("messages")
-        return
+        judged = subject.context.ours and facts.family in (Family.MSGHEAD, Family.HCP)
+        return (NotEvaluated("messages"),) if judged else ()
     sender = facts.sender
     address = (sender.her_id(2) or sender.her_id(1)) if sender else None
     if facts.msg_id and seen(address or "", facts.msg_id):
-        yield place(subject.root if subject.info is None else subject.info, "MsgId")
+        return (place(subject.root if subject.info is None else subject.info, "MsgId"),)
+    return ()
 
 
 _AD = "HIS 1153-2:2016 AD2.1–AD2.15"
@@ -291,6 +300,7 @@ RULES = (
         source="HIS 80601:2006; HISD 1165:2016",
         out=ERROR,
         into=WARNING,
+        about="empty_elements",
         nb="Organisasjonen er tom",
         en="The organisation is empty",
         predicate=empty_organisations,

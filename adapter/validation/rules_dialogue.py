@@ -210,7 +210,8 @@ def role_phone(subject: Subject) -> Iterator[Hit]:
 
 def _row(id_: str, source: str, nb: str, en: str, predicate: Predicate, *, quiet: bool = False) -> Rule:
     """A profile rule: blocks when sending; received it warns, or is only noted."""
-    return Rule(id=id_, source=source, out=ERROR, into=INFO if quiet else WARNING, nb=nb, en=en, predicate=predicate)
+    into = INFO if quiet else WARNING
+    return Rule(id=id_, source=source, out=ERROR, into=into, nb=nb, en=en, predicate=predicate, about="dialogue")
 
 
 RULES = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from adapter.model.document import Family
 from adapter.validation.rule import ERROR, WARNING, Rule
@@ -12,16 +12,15 @@ from adapter.validation.xhtml import foreign_markup, texts
 _ENCODINGS_OUT = frozenset({None, "UTF-8", "utf-8", "utf8", "UTF8", "US-ASCII", "us-ascii", "ASCII"})
 
 
-def document_type(subject: Subject) -> Iterator[Hit]:
+def document_type(subject: Subject) -> Iterable[Hit]:
     # The parser refuses these already (T01); a tree that was made in another way is held to the same.
     docinfo = subject.root.getroottree().docinfo
-    if docinfo.internalDTD is not None or docinfo.externalDTD is not None:
-        yield place(subject.root)
+    return () if docinfo.internalDTD is None and docinfo.externalDTD is None else (place(subject.root),)
 
 
-def encoding(subject: Subject) -> Iterator[Hit]:
-    if subject.root.getroottree().docinfo.encoding not in _ENCODINGS_OUT:
-        yield place(subject.root)
+def encoding(subject: Subject) -> Iterable[Hit]:
+    known = subject.root.getroottree().docinfo.encoding in _ENCODINGS_OUT
+    return () if known else (place(subject.root),)
 
 
 def receipt_status(subject: Subject) -> Iterator[Hit]:
@@ -88,6 +87,7 @@ RULES = (
         source="HIS 80415:2012; code list 8258",
         out=ERROR,
         into=ERROR,
+        about="receipt",
         nb="Kvitteringens status skal være 1, 2 eller 3",
         en="The receipt's status must be 1, 2 or 3",
         predicate=receipt_status,
@@ -97,6 +97,7 @@ RULES = (
         source="HIS 80415:2012",
         out=ERROR,
         into=WARNING,
+        about="receipt",
         nb="En positiv kvittering har ingen feil, en negativ minst én",
         en="A positive receipt has no errors, a negative one at least one",
         predicate=receipt_errors,
@@ -106,6 +107,7 @@ RULES = (
         source="HIS 80415:2012",
         out=ERROR,
         into=ERROR,
+        about="receipt",
         nb="Kvitteringen skal nevne meldingen den gjelder",
         en="The receipt must name the message it is about",
         predicate=receipt_reference,
@@ -115,6 +117,7 @@ RULES = (
         source="HIS 80415:2012",
         out=ERROR,
         into=WARNING,
+        about="receipt",
         nb="Kvitteringen gjelder en melding vi ikke kjenner",
         en="The receipt is about a message that we do not know",
         predicate=receipt_unknown,
@@ -124,6 +127,7 @@ RULES = (
         source="HISD 1155:2008",
         out=WARNING,
         into=WARNING,
+        about="dialogue",
         nb="Teksten har oppmerking som ikke er tillatt; den fjernes før visning",
         en="The text has markup that is not allowed; it is removed before it is shown",
         predicate=markup,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from adapter.identifiers import NationalId, NationalIdKind, Synthetic
 from adapter.validation.rule import ERROR, INFO, WARNING, Rule
@@ -46,31 +46,36 @@ def _numbers(subject: Subject) -> Iterator[tuple[NationalId, Element]]:
             yield number, element
 
 
-def synthetic(subject: Subject) -> Iterator[Hit]:
-    if subject.context.environment == "production":
-        yield from (element for number, element in _numbers(subject) if number.synthetic is Synthetic.YES)
+def synthetic(subject: Subject) -> Iterable[Hit]:
+    return _of_population(subject, Synthetic.YES) if subject.context.environment == "production" else ()
 
 
-def perhaps_synthetic(subject: Subject) -> Iterator[Hit]:
-    if subject.context.environment == "production":
-        yield from (element for number, element in _numbers(subject) if number.synthetic is Synthetic.MAYBE)
+def perhaps_synthetic(subject: Subject) -> Iterable[Hit]:
+    return _of_population(subject, Synthetic.MAYBE) if subject.context.environment == "production" else ()
 
 
-def real(subject: Subject) -> Iterator[Hit]:
-    if subject.context.environment == "test":
-        for number, element in _numbers(subject):
-            if number.synthetic is Synthetic.NO and not is_test_person(number.digits):
-                yield element
+def _of_population(subject: Subject, population: Synthetic) -> list[Hit]:
+    return [element for number, element in _numbers(subject) if number.synthetic is population]
 
 
-def test_status(subject: Subject) -> Iterator[Hit]:
+def real(subject: Subject) -> Iterable[Hit]:
+    if subject.context.environment != "test":
+        return ()
+    return [
+        element
+        for number, element in _numbers(subject)
+        if number.synthetic is Synthetic.NO and not is_test_person(number.digits)
+    ]
+
+
+def test_status(subject: Subject) -> Iterable[Hit]:
     if subject.context.environment == "production" and subject.facts.processing_status in ("T", "D"):
-        yield place(subject.info if subject.info is not None else subject.root, "ProcessingStatus")
+        return (place(subject.info if subject.info is not None else subject.root, "ProcessingStatus"),)
+    return ()
 
 
-def unknown(subject: Subject) -> Iterator[Hit]:
-    if subject.context.environment is None:
-        yield NotEvaluated("environment")
+def unknown(subject: Subject) -> Iterable[Hit]:
+    return (NotEvaluated("environment"),) if subject.context.environment is None else ()
 
 
 RULES = (

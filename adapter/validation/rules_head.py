@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from adapter.identifiers import is_message_id
@@ -10,10 +10,11 @@ from adapter.model.document import Family
 from adapter.validation import names
 from adapter.validation.moments import read_moment
 from adapter.validation.rule import ERROR, INFO, WARNING, Rule
-from adapter.validation.subject import Hit, Place, Subject, place
+from adapter.validation.subject import Hit, Place, Subject, below, first, place
 
 FUTURE = timedelta(hours=24)
 _M = names.MSGHEAD
+_DOCUMENT, _REF_DOC, _CONTENT = f"{_M}Document", f"{_M}RefDoc", f"{_M}Content"
 _MIG = {
     names.REFERRAL_1_0[1:-1]: "v1.0 2005-07-08",
     names.REFERRAL_1_1[1:-1]: "v1.1 2012-02-15",
@@ -32,114 +33,114 @@ def _head(subject: Subject, name: str) -> Place:
     return place(child) if child is not None else place(subject.info, name)
 
 
-def unsupported_type(subject: Subject) -> Iterator[Hit]:
+def unsupported_type(subject: Subject) -> Iterable[Hit]:
     facts = subject.facts
-    if facts.msg_type not in names.SUPPORTED_TYPES and not (
-        facts.msg_type is None and facts.family is not Family.MSGHEAD
-    ):
-        yield _head(subject, "Type")
+    if facts.msg_type in names.SUPPORTED_TYPES or (facts.msg_type is None and facts.family is not Family.MSGHEAD):
+        return ()
+    return (_head(subject, "Type"),)
 
 
-def not_accepted(subject: Subject) -> Iterator[Hit]:
+def not_accepted(subject: Subject) -> Iterable[Hit]:
     accepts, facts = subject.context.accepts, subject.facts
     if accepts and facts.family is not Family.APPREC and facts.msg_type in names.SUPPORTED_TYPES:
         kind = facts.msg_type or ""
         if kind not in accepts and f"{kind} {facts.version}" not in accepts:
-            yield _head(subject, "Type")._replace(detail=", ".join(accepts))
+            return (_head(subject, "Type")._replace(detail=", ".join(accepts)),)
+    return ()
 
 
-def other_action(subject: Subject) -> Iterator[Hit]:
+def other_action(subject: Subject) -> Iterable[Hit]:
     action = subject.context.action
     if action is not None and subject.msghead and not subject.to_nav and action != subject.facts.msg_type:
-        yield _head(subject, "Type")
+        return (_head(subject, "Type"),)
+    return ()
 
 
-def mig_version(subject: Subject) -> Iterator[Hit]:
+def mig_version(subject: Subject) -> Iterable[Hit]:
     if subject.msghead and subject.facts.mig_version != "v1.2 2006-05-24":
-        yield _head(subject, "MIGversion")
+        return (_head(subject, "MIGversion"),)
+    return ()
 
 
-def other_mig_version(subject: Subject) -> Iterator[Hit]:
+def other_mig_version(subject: Subject) -> Iterable[Hit]:
     expected = None if subject.msghead else _MIG.get(subject.facts.namespace)
     if expected and subject.facts.mig_version != expected:
-        yield _head(subject, "MIGversion")._replace(detail=expected)
+        return (_head(subject, "MIGversion")._replace(detail=expected),)
+    return ()
 
 
-def message_id(subject: Subject) -> Iterator[Hit]:
+def message_id(subject: Subject) -> Iterable[Hit]:
     # Henvisning 1.0 allows any string; an AppRec is never answered, and NAV's have other ids.
     facts = subject.facts
     one_zero = facts.namespace == names.REFERRAL_1_0[1:-1]
-    if facts.family is not Family.APPREC and not one_zero and not is_message_id(facts.msg_id):
-        yield _head(subject, "MsgId")
+    if facts.family is Family.APPREC or one_zero or is_message_id(facts.msg_id):
+        return ()
+    return (_head(subject, "MsgId"),)
 
 
-def receipt_own_id(subject: Subject) -> Iterator[Hit]:
+def receipt_own_id(subject: Subject) -> Iterable[Hit]:
     if subject.facts.family is Family.APPREC and not is_message_id(subject.facts.msg_id):
-        yield place(subject.root, "Id")
+        return (place(subject.root, "Id"),)
+    return ()
 
 
-def gen_date(subject: Subject) -> Iterator[Hit]:
+def gen_date(subject: Subject) -> Iterable[Hit]:
     moment = read_moment(subject.facts.gen_date)
     if moment is None:
-        yield _head(subject, "GenDate")
-        return
-    now = subject.context.now
+        return (_head(subject, "GenDate"),)
+    now = subject.now
     if now is not None:
         # A time without zone is Norwegian; being one or two hours off does not matter against a day.
         written = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         if written > _aware(now) + FUTURE:
-            yield _head(subject, "GenDate")
+            return (_head(subject, "GenDate"),)
+    return ()
 
 
 def _aware(now: datetime) -> datetime:
     return now if now.tzinfo else now.replace(tzinfo=UTC)
 
 
-def references(subject: Subject) -> Iterator[Hit]:
+def references(subject: Subject) -> Iterable[Hit]:
     if subject.info is None:
-        return
-    element = subject.info.find(f"{_M}ConversationRef")
+        return ()
+    element = subject.head.get(f"{_M}ConversationRef")
     if element is None:
-        if subject.facts.msg_type in _LINKED:
-            yield place(subject.info, "ConversationRef")
-        return
+        return (place(subject.info, "ConversationRef"),) if subject.facts.msg_type in _LINKED else ()
     reference = subject.facts.conversation
-    for name, written in (
+    pairs = (
         ("RefToParent", reference and reference.parent),
         ("RefToConversation", reference and reference.conversation),
-    ):
-        if not written or not written.strip():
-            yield place(element, name)
+    )
+    return [place(element, name) for name, written in pairs if not written or not written.strip()]
 
 
-def body_namespace(subject: Subject) -> Iterator[Hit]:
+def body_namespace(subject: Subject) -> Iterable[Hit]:
     facts = subject.facts
     if facts.msg_type not in names.SUPPORTED_TYPES and facts.msg_type is not None:
-        return  # V1 says it already
+        return ()  # V1 says it already
     allowed = names.TYPES_BY_NAMESPACE.get(facts.namespace)
     if subject.msghead and (subject.body is None or subject.body is subject.root):
-        return  # there is no body: V10.ROOT
+        return ()  # there is no body: V10.ROOT
     if facts.family is Family.OTHER or allowed is None or facts.msg_type not in allowed:
-        yield subject.body if subject.body is not None else subject.root
+        return (subject.body if subject.body is not None else subject.root,)
+    return ()
 
 
-def body_root(subject: Subject) -> Iterator[Hit]:
+def body_root(subject: Subject) -> Iterable[Hit]:
     if not subject.msghead:
-        return
-    document = subject.root.find(f"{_M}Document")
-    content = document.find(f"{_M}RefDoc/{_M}Content") if document is not None else None
-    if content is None:
-        if subject.root.find(f"{_M}PatientReport") is None:
-            yield place(subject.root, "Document")
-    elif len(content) != 1:
-        yield place(content)
+        return ()
+    document = first(subject.root, _DOCUMENT)
+    content = below(document, _REF_DOC, _CONTENT) if document is not None else None
+    if content is not None:
+        return (place(content),) if len(content) != 1 else ()
+    return (place(subject.root, "Document"),) if first(subject.root, f"{_M}PatientReport") is None else ()
 
 
-def body_type(subject: Subject) -> Iterator[Hit]:
-    reference = subject.root.find(f"{_M}Document/{_M}RefDoc") if subject.msghead else None
-    kind = reference.find(f"{_M}MsgType") if reference is not None else None
-    if kind is not None and kind.get("V") != "XML":
-        yield kind
+def body_type(subject: Subject) -> Iterable[Hit]:
+    reference = below(subject.root, _DOCUMENT, _REF_DOC) if subject.msghead else None
+    kind = first(reference, f"{_M}MsgType") if reference is not None else None
+    return (kind,) if kind is not None and kind.get("V") != "XML" else ()
 
 
 RULES = (
@@ -181,6 +182,7 @@ RULES = (
         source="HISD 1209:2018",
         out=ERROR,
         into=WARNING,
+        about="msghead",
         nb="Meldingstypen skal være lik konvoluttens Action",
         en="The message type must equal the envelope's Action",
         predicate=other_action,
@@ -191,6 +193,7 @@ RULES = (
         out=ERROR,
         into=ERROR,
         apprec="T02",
+        about="msghead",
         nb="MIGversion skal være «v1.2 2006-05-24»",
         en="MIGversion must be 'v1.2 2006-05-24'",
         predicate=mig_version,
@@ -200,6 +203,7 @@ RULES = (
         source="HIS 80415:2004; HIS 80415:2012; HIS 80517:2005; HIS 80517:2014",
         out=ERROR,
         into=INFO,
+        about="bare",
         nb="MIGversion avviker fra standarden",
         en="MIGversion differs from the standard",
         predicate=other_mig_version,
@@ -219,6 +223,7 @@ RULES = (
         source="HIS 80415:2012",
         out=ERROR,
         into=None,
+        about="receipt",
         nb="Kvitteringens id skal være en UUID",
         en="The receipt's id must be a UUID",
         predicate=receipt_own_id,
@@ -237,6 +242,7 @@ RULES = (
         source="HIS 80601:2006 5.1; HITS 1218:2019",
         out=ERROR,
         into=WARNING,
+        about="msghead",
         nb="ConversationRef skal ha begge referanser, og kreves for denne meldingstypen",
         en="ConversationRef needs both references, and this message type requires it",
         predicate=references,
@@ -247,6 +253,7 @@ RULES = (
         out=ERROR,
         into=ERROR,
         apprec="T02",
+        about="msghead",
         nb="Første Document skal inneholde nøyaktig én fagmelding",
         en="The first Document must hold exactly one business document",
         predicate=body_root,
@@ -257,6 +264,7 @@ RULES = (
         out=ERROR,
         into=ERROR,
         apprec="T02",
+        about="msghead",
         nb="Første Document skal ha MsgType XML",
         en="The first Document must have MsgType XML",
         predicate=body_type,

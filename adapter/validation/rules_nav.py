@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pybase64
 
@@ -95,7 +95,7 @@ def content_seen(subject: Subject) -> Iterator[Hit]:
         return
     before = seen(content_digest(subject.facts, subject.context.attachment_pieces))
     if before is not None:
-        now = subject.context.now or before
+        now = subject.now or before
         yield Place(None, None, f"{now:%Y-%m-%dT%H:%M:%S}, {before:%Y-%m-%dT%H:%M:%S}")
 
 
@@ -171,9 +171,8 @@ def content_digest(facts: Facts, pieces: tuple[bytes, ...] = ()) -> str:
 def _to_nav(predicate: Predicate) -> Predicate:
     """The predicate, judged only for dialogue messages whose receiver is NAV."""
 
-    def judged(subject: Subject) -> Iterator[Hit]:
-        if subject.to_nav and subject.dialogue is not None:
-            yield from predicate(subject)
+    def judged(subject: Subject) -> Iterable[Hit]:
+        return predicate(subject) if subject.dialogue is not None and subject.to_nav else ()
 
     return judged
 
@@ -188,6 +187,7 @@ def _row(id_: str, name: str, nb: str, en: str, predicate: Predicate, *, bare_fi
         apprec="X99",
         error_name=nb,
         inferred=WARNING if bare_file_warns else None,
+        about="to_nav",
         nb=nb,
         en=en,
         predicate=_to_nav(predicate),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 from adapter.errors import IdentifierError
@@ -15,17 +15,17 @@ from adapter.validation.rule import ERROR, INFO, WARNING, Rule
 from adapter.validation.subject import Hit, Subject, filled, first, local, place
 from adapter.xmlio import Element
 
-_NUMBER = re.compile(r"[0-9]{11}")
+_NUMBER, _BLANKS = re.compile(r"[0-9]{11}"), re.compile(r"\s")
 _SUFFICIENT = ("FNR", "DNR", "FHN")
 _JUDGED = frozenset({"FNR", "DNR", "FHN"})
-_KINDS = _JUDGED | {"HNR"}
+_HELP = frozenset({"HNR"})
 PersonNumber = tuple[str, str, Element]  # type, digits, the element that has the digits
 
 
 def patient_element(subject: Subject) -> Element | None:
     """The Patient element of a MsgHead or a Henvisning 1.x."""
     if subject.info is not None:
-        return first(subject.info, f"{names.MSGHEAD}Patient")
+        return subject.head.get(f"{names.MSGHEAD}Patient")
     report = _report(subject)
     return report.find(f"{subject.namespace}Patient")
 
@@ -36,59 +36,54 @@ def _report(subject: Subject) -> Element:
     return report if report is not None else subject.root
 
 
-def sufficient(person: Person | None, born_written: bool) -> bool:
+def sufficient(person: Person | None, element: Element) -> bool:
     """Name with FNR, DNR or FHN, or name with birth date and sex."""
-    if person is None or not any((name or "").strip() for name in (person.family_name, person.given_name)):
+    if person is None or not ((person.family_name or "").strip() or (person.given_name or "").strip()):
         return False
     for ident in person.idents:
-        if ident.type in _SUFFICIENT and _NUMBER.fullmatch(re.sub(r"\s", "", ident.id)):
+        if ident.type in _SUFFICIENT and _NUMBER.fullmatch(_BLANKS.sub("", ident.id)):
             return True
-    return bool(born_written and person.sex)
+    return bool(person.sex) and _born(element)
 
 
-def _insufficient(subject: Subject) -> Iterator[Hit]:
+def _born(element: Element) -> bool:
+    """A birth date counts as written even when its form is odd (one-digit days occur in real traffic)."""
+    born = next((child for child in element if local(child.tag) == "DateOfBirth"), None)
+    return born is not None and (filled(born) or bool((born.get("V") or "").strip()))
+
+
+def _insufficient(subject: Subject) -> Iterable[Hit]:
     facts = subject.facts
     if facts.family not in (Family.MSGHEAD, Family.HCP):
-        return
+        return ()
     element = patient_element(subject)
     if element is None:
-        yield place(subject.info if subject.info is not None else _report(subject), "Patient")
-        return
-    # A birth date counts as written even when its form is odd (one-digit days occur in real traffic).
-    born = next((child for child in element if local(child.tag) == "DateOfBirth"), None)
-    written = born is not None and (filled(born) or bool((born.get("V") or "").strip()))
-    if not sufficient(facts.patient, written):
-        yield element
+        return (place(subject.info if subject.info is not None else _report(subject), "Patient"),)
+    return () if sufficient(facts.patient, element) else (element,)
 
 
-def insufficient(subject: Subject) -> Iterator[Hit]:
-    if not subject.facts.emergency:
-        yield from _insufficient(subject)
+def insufficient(subject: Subject) -> Iterable[Hit]:
+    return () if subject.facts.emergency else _insufficient(subject)
 
 
-def insufficient_emergency(subject: Subject) -> Iterator[Hit]:
-    if subject.facts.emergency:
-        yield from _insufficient(subject)
+def insufficient_emergency(subject: Subject) -> Iterable[Hit]:
+    return _insufficient(subject) if subject.facts.emergency else ()
 
 
-def person_numbers(subject: Subject, kinds: frozenset[str]) -> Iterator[PersonNumber]:
+def person_numbers(subject: Subject, kinds: frozenset[str]) -> list[PersonNumber]:
     """Every person number in the document: its type, its digits, its element."""
     found = subject.kept.get("numbers")
     if found is None:
         found = subject.kept["numbers"] = list(_numbers(subject))
-    for number in cast(list[PersonNumber], found):
-        if number[0] in kinds:
-            yield number
+    return [number for number in cast(list[PersonNumber], found) if number[0] in kinds]
 
 
 def _numbers(subject: Subject) -> Iterator[PersonNumber]:
-    for element, tag, attributes in subject.coded:
-        if not tag.endswith(("TypeId", "TypeOffId", "}Type")):
-            continue
-        kind = dict(attributes).get("V")
-        number = _number_beside(element) if kind in _KINDS else None
-        if kind and number is not None and (number.text or "").strip():
-            yield kind, (number.text or "").strip(), number
+    for element, kind in subject.numbered:
+        number = _number_beside(element)
+        digits = (number.text or "").strip() if number is not None else ""
+        if number is not None and digits:
+            yield kind, digits, number
 
 
 def _number_beside(kind: Element) -> Element | None:
@@ -109,33 +104,36 @@ def read_number(subject: Subject, digits: str) -> NationalId | None:
     return read[digits]
 
 
-def wrong_numbers(subject: Subject) -> Iterator[Hit]:
-    for kind, digits, element in person_numbers(subject, _JUDGED):
-        number = read_number(subject, digits)
-        if number is None:
-            yield element
-            continue
-        # NAV's synthetic numbers look like H-numbers; their type stays FNR or DNR.
-        same = number.kind == kind or (number.kind is NationalIdKind.HNR and kind == "FNR")
-        if not number.valid or not same:
-            yield element
+def wrong_numbers(subject: Subject) -> list[Hit]:
+    return [
+        element
+        for kind, digits, element in person_numbers(subject, _JUDGED)
+        if not _right(read_number(subject, digits), kind)
+    ]
 
 
-def wrong_help_numbers(subject: Subject) -> Iterator[Hit]:
-    for _, digits, element in person_numbers(subject, frozenset({"HNR"})):
+def _right(number: NationalId | None, kind: str) -> bool:
+    if number is None or not number.valid:
+        return False
+    # NAV's synthetic numbers look like H-numbers; their type stays FNR or DNR.
+    return number.kind == kind or (number.kind is NationalIdKind.HNR and kind == "FNR")
+
+
+def wrong_help_numbers(subject: Subject) -> list[Hit]:
+    found: list[Hit] = []
+    for _, digits, element in person_numbers(subject, _HELP):
         number = read_number(subject, digits)
         if number is None or not number.valid:
-            yield element
+            found.append(element)
+    return found
 
 
-def not_overridden(subject: Subject) -> Iterator[Hit]:
-    if not subject.context.override_national_id:
-        yield from wrong_numbers(subject)
+def not_overridden(subject: Subject) -> Iterable[Hit]:
+    return () if subject.context.override_national_id else wrong_numbers(subject)
 
 
-def overridden(subject: Subject) -> Iterator[Hit]:
-    if subject.context.override_national_id:
-        yield from wrong_numbers(subject)
+def overridden(subject: Subject) -> Iterable[Hit]:
+    return wrong_numbers(subject) if subject.context.override_national_id else ()
 
 
 _SUFFICIENCY = "HIS 80415:2012 3.3.4"
@@ -158,6 +156,7 @@ RULES = (
         source=f"{_SUFFICIENCY}; øyeblikkelig hjelp",
         out=WARNING,
         into=WARNING,
+        about="emergency",
         nb="Pasienten er ikke tilstrekkelig identifisert; øyeblikkelig hjelp går likevel fram",
         en="The patient is not sufficiently identified; an emergency goes through all the same",
         predicate=insufficient_emergency,

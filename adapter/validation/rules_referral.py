@@ -2,115 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import cast
 
 from adapter.codes import display_name
 from adapter.validation import names
 from adapter.validation.moments import is_before
 from adapter.validation.rule import ERROR, INFO, WARNING, Rule
-from adapter.validation.subject import Hit, NotEvaluated, Predicate, Subject, filled, first, local, place, value
+from adapter.validation.subject import About, Hit, NotEvaluated, Predicate, Subject, filled, first, local, place, value
 from adapter.xmlio import Element
 
 _R, _PO, _FK1 = names.REFERRAL_2_0, names.PO, names.FK1
-_REFERRALS = (names.REFERRAL_1_0, names.REFERRAL_1_1, names.REFERRAL_2_0)
+_REASON, _HEADING, _RESULT = f"{_R}ReasonAsText", f"{_R}Heading", f"{_R}TextResultValue"
+_RESPONSIBLE, _RELATION, _REPORTER = f"{_PO}AnsvarForRapport", f"{_PO}TypeRelasjon", f"{_PO}AnsvarligRapport"
+_CONTACT, _PERSON, _ROLE = f"{_PO}KontaktpersonHelsepersonell", f"{_PO}Kontaktperson", f"{_FK1}RoleToPatient"
+_FAMILY, _GIVEN, _ADDRESS = f"{_FK1}FamilyName", f"{_FK1}GivenName", f"{_FK1}TeleAddress"
+_CONTENT, _CONTENT_TYPE = f"{_PO}TypeInnholdIMelding", f"{_PO}TypeInnhold"
 GENERAL_PRACTITIONER = "6"
-_CHANGED = ("M", "C")
 
 
-def problem(subject: Subject) -> Iterator[Hit]:
+def problem(subject: Subject) -> Iterable[Hit]:
     if subject.referral is None:
-        return
-    for reason in subject.referral.iterchildren(f"{_R}ReasonAsText"):
-        if value(reason, f"{_R}Heading") == "PROB" and filled(first(reason, f"{_R}TextResultValue")):
-            return
-    yield place(subject.referral, "ReasonAsText", "Heading PROB")
+        return ()
+    for reason in subject.sections.get(_REASON, ()):
+        if value(reason, _HEADING) == "PROB" and filled(first(reason, _RESULT)):
+            return ()
+    return (place(subject.referral, "ReasonAsText", "Heading PROB"),)
 
 
-def _referrers(referral: Element) -> Iterator[Element]:
-    for responsible in referral.iterchildren(f"{_PO}AnsvarForRapport"):
-        person = first(responsible, f"{_PO}AnsvarligRapport")
-        if value(responsible, f"{_PO}TypeRelasjon") == "HHE" and person is not None:
+def _referrers(subject: Subject) -> list[Element]:
+    kept = subject.kept.get("referrers")
+    if kept is None:
+        kept = subject.kept["referrers"] = list(_read_referrers(subject))
+    return cast("list[Element]", kept)
+
+
+def _read_referrers(subject: Subject) -> Iterator[Element]:
+    for responsible in subject.sections.get(_RESPONSIBLE, ()):
+        person = first(responsible, _REPORTER)
+        if person is not None and value(responsible, _RELATION) == "HHE":
             yield person
 
 
-def referrer(subject: Subject) -> Iterator[Hit]:
+def referrer(subject: Subject) -> Iterable[Hit]:
     if subject.referral is None:
-        return
-    for person in _referrers(subject.referral):
-        if filled(first(person, f"{_FK1}FamilyName")) and filled(first(person, f"{_FK1}GivenName")):
-            return
-    yield place(subject.referral, "AnsvarForRapport", "TypeRelasjon HHE")
+        return ()
+    for person in _referrers(subject):
+        if filled(first(person, _FAMILY)) and filled(first(person, _GIVEN)):
+            return ()
+    return (place(subject.referral, "AnsvarForRapport", "TypeRelasjon HHE"),)
 
 
-def referrer_phone(subject: Subject) -> Iterator[Hit]:
+def referrer_phone(subject: Subject) -> Iterable[Hit]:
     if subject.referral is None:
-        return
-    units = subject.referral.iterchildren(f"{_PO}TilknyttetEnhet")
-    if not any(_phone(part) for part in (*_referrers(subject.referral), *units)):
-        yield place(subject.referral, "AnsvarForRapport", "TeleCom")
+        return ()
+    for part in (*_referrers(subject), *subject.sections.get(f"{_PO}TilknyttetEnhet", ())):
+        for address in part.iter(_ADDRESS):
+            if (address.get("V") or "").strip():
+                return ()
+    return (place(subject.referral, "AnsvarForRapport", "TeleCom"),)
 
 
-def _phone(part: Element) -> bool:
-    return any((address.get("V") or "").strip() for address in part.iter(f"{_FK1}TeleAddress"))
-
-
-def practitioner(subject: Subject) -> Iterator[Hit]:
+def practitioner(subject: Subject) -> Iterable[Hit]:
     """The patient's GP, when a specialist receives it and it is no emergency (HITS 1174)."""
     if subject.referral is None or subject.facts.emergency or subject.facts.msg_type != names.NEW_REFERRAL:
-        return
-    if _names_practitioner(subject.referral):
-        return
+        return ()
+    for contact in subject.sections.get(_CONTACT, ()):
+        if value(first(contact, _PERSON), _ROLE) == GENERAL_PRACTITIONER:
+            return ()
     if subject.context.receiver_is_specialist is None:
-        yield NotEvaluated("receiving specialist")
-    elif subject.context.receiver_is_specialist:
-        yield place(subject.referral, "KontaktpersonHelsepersonell", "RoleToPatient 6")
+        return (NotEvaluated("receiving specialist"),)
+    if not subject.context.receiver_is_specialist:
+        return ()
+    return (place(subject.referral, "KontaktpersonHelsepersonell", "RoleToPatient 6"),)
 
 
-def _names_practitioner(referral: Element) -> bool:
-    return any(
-        value(first(contact, f"{_PO}Kontaktperson"), f"{_FK1}RoleToPatient") == GENERAL_PRACTITIONER
-        for contact in referral.iterchildren(f"{_PO}KontaktpersonHelsepersonell")
-    )
-
-
-def content_type(subject: Subject) -> Iterator[Hit]:
+def content_type(subject: Subject) -> Iterable[Hit]:
     if subject.referral is None:
-        return
-    found = subject.referral.find(f"{_PO}TypeInnholdIMelding/{_PO}TypeInnhold")
+        return ()
+    inner = (first(content, _CONTENT_TYPE) for content in subject.sections.get(_CONTENT, ()))
+    found = next((kind for kind in inner if kind is not None), None)
     if found is None:
-        yield place(subject.referral, "TypeInnholdIMelding")
-    elif display_name(8455, found.get("V") or "") is None:
-        yield found
+        return (place(subject.referral, "TypeInnholdIMelding"),)
+    return (found,) if display_name(8455, found.get("V") or "") is None else ()
 
 
-def copy_receivers(subject: Subject) -> Iterator[Hit]:
-    if subject.info is not None and subject.facts.msg_type in (names.NEW_REFERRAL, names.FORWARDED_REFERRAL):
-        yield from subject.info.iterchildren(f"{names.MSGHEAD}OtherReceiver")
+def copy_receivers(subject: Subject) -> Iterable[Hit]:
+    other = f"{names.MSGHEAD}OtherReceiver"
+    if other not in subject.head or subject.info is None:
+        return ()
+    new = subject.facts.msg_type in (names.NEW_REFERRAL, names.FORWARDED_REFERRAL)
+    return subject.info.iterchildren(other) if new else ()
 
 
-def assessment(subject: Subject) -> Iterator[Hit]:
-    if subject.referral is not None and subject.facts.msg_type == names.NEW_REFERRAL:
-        yield from subject.referral.iterchildren(f"{_R}VurderingAvHenvisning")
+def assessment(subject: Subject) -> Iterable[Hit]:
+    new = subject.referral is not None and subject.facts.msg_type == names.NEW_REFERRAL
+    return subject.sections.get(f"{_R}VurderingAvHenvisning", ()) if new else ()
 
 
-def pathway(subject: Subject) -> Iterator[Hit]:
-    if subject.referral is None:
-        return
-    for found in subject.referral.iterchildren(f"{_R}Pakkeforlop"):
-        if subject.context.sender_is_specialist is None:
-            yield NotEvaluated("sending specialist")
-            return
-        if not subject.context.sender_is_specialist:
-            yield found
+def pathway(subject: Subject) -> Iterable[Hit]:
+    found = subject.sections.get(f"{_R}Pakkeforlop", ()) if subject.referral is not None else ()
+    if found and subject.context.sender_is_specialist is None:
+        return (NotEvaluated("sending specialist"),)
+    return () if subject.context.sender_is_specialist else found
 
 
-def service_type(subject: Subject) -> Iterator[Hit]:
-    if _is_referral(subject) and subject.facts.service_type not in ("N", *_CHANGED):
-        yield place(subject.referral if subject.referral is not None else subject.root, "ServType", "N, M, C")
+def service_type(subject: Subject) -> Iterable[Hit]:
+    if not _is_referral(subject) or subject.facts.service_type in ("N", *names.CHANGED):
+        return ()
+    return (place(subject.referral if subject.referral is not None else subject.root, "ServType", "N, M, C"),)
 
 
 def _is_referral(subject: Subject) -> bool:
-    return subject.namespace in _REFERRALS
+    return subject.namespace in names.REFERRALS
 
 
 def periods(subject: Subject) -> Iterator[Hit]:
@@ -127,17 +131,20 @@ def _moment(element: Element) -> str | None:
     return element.get("V") or element.text
 
 
-def comments(subject: Subject) -> Iterator[Hit]:
-    if subject.referral is None:
-        return
-    for comment in subject.referral.iterchildren(f"{_R}Comment"):
-        if not filled(first(comment, f"{_R}TextResultValue")) and first(comment, f"{_R}CodedComment") is None:
+def comments(subject: Subject) -> Iterable[Hit]:
+    found = subject.sections.get(f"{_R}Comment") if subject.referral is not None else None
+    return _without_content(found) if found else ()
+
+
+def _without_content(found: list[Element]) -> Iterator[Hit]:
+    for comment in found:
+        if not filled(first(comment, _RESULT)) and first(comment, f"{_R}CodedComment") is None:
             yield place(comment, "TextResultValue")
 
 
 def original(subject: Subject) -> Iterator[Hit]:
     facts, known = subject.facts, subject.context.known_documents
-    if not _is_referral(subject) or facts.service_type not in _CHANGED:
+    if not _is_referral(subject) or facts.service_type not in names.CHANGED:
         return
     if known is None:
         yield NotEvaluated("documents")
@@ -147,13 +154,24 @@ def original(subject: Subject) -> Iterator[Hit]:
 
 
 def original_reference(subject: Subject) -> Iterator[Hit]:
-    if subject.referral is not None and subject.facts.service_type in _CHANGED and subject.facts.conversation is None:
+    changed = subject.referral is not None and subject.facts.service_type in names.CHANGED
+    if changed and subject.facts.conversation is None:
         yield place(subject.info if subject.info is not None else subject.root, "ConversationRef")
 
 
-def _row(id_: str, source: str, nb: str, en: str, predicate: Predicate, *, quiet: bool = False) -> Rule:
+def _row(
+    id_: str,
+    source: str,
+    nb: str,
+    en: str,
+    predicate: Predicate,
+    *,
+    quiet: bool = False,
+    about: About = "referral",
+) -> Rule:
     """A profile rule: blocks when sending; received it warns, or is only noted."""
-    return Rule(id=id_, source=source, out=ERROR, into=INFO if quiet else WARNING, nb=nb, en=en, predicate=predicate)
+    into = INFO if quiet else WARNING
+    return Rule(id=id_, source=source, out=ERROR, into=into, nb=nb, en=en, predicate=predicate, about=about)
 
 
 RULES = (
@@ -198,6 +216,7 @@ RULES = (
         "Henvisningen kan ikke ha kopimottakere",
         "The referral cannot have copy receivers",
         copy_receivers,
+        about="msghead",
     ),
     _row(
         "V15.ASSESSMENT",
@@ -219,6 +238,7 @@ RULES = (
         "ServType skal være ny, endring eller kansellering",
         "ServType must be new, change or cancellation",
         service_type,
+        about="any_referral",
     ),
     _row(
         "V18",
@@ -227,6 +247,7 @@ RULES = (
         "The end lies before the start",
         periods,
         quiet=True,
+        about="any_referral",
     ),
     _row(
         "V19",
@@ -242,6 +263,7 @@ RULES = (
         "Endring og kansellering skal vise til en kjent henvisning",
         "A change or cancellation must refer to a known referral",
         original,
+        about="change",
     ),
     _row(
         "V20.REFERENCE",
@@ -249,6 +271,7 @@ RULES = (
         "Endring og kansellering skal ha ConversationRef",
         "A change or cancellation needs a ConversationRef",
         original_reference,
+        about="change",
         quiet=True,
     ),
 )

@@ -87,6 +87,7 @@ _ENCLOSING = (f"{{{MSGHEAD}}}Content", f"{{{REFERRAL_11}}}Content")
 MAX_FAULTS = 100  # lines kept of one log
 BEGINNING = 4096  # characters: more than any format needs to be known by
 WIDE = 1000  # children of one element, beyond which a faulty document gets one finding only
+_has_many = etree.XPath(f"boolean(descendant-or-self::*[{WIDE + 1}])")
 _find_wide = etree.XPath(f"descendant-or-self::*[*[{WIDE + 1}]]")
 _MAX_FILE_BYTES = 2_000_000
 _MAX_FILES = 500
@@ -201,15 +202,15 @@ def check_schema(
     namespaces = needed_namespaces(root)
     if namespaces is None:
         return None
-    name = etree.QName(root)
-    expected = ROOTS[name.namespace or ""]
-    if name.localname != expected:
+    own, _, name = root.tag.rpartition("}")
+    expected = ROOTS[own[1:]]
+    if name != expected:
         return [_wrong_root(root, expected)]
     validator = schema_set(directory).validator(namespaces)
     with texts_out(root, _base64_in_short) as taken:
         if sound is not None:
             sound.update((box, text[:BEGINNING]) for box, text in taken)
-        wide: Any = _find_wide(root)
+        wide: Any = _find_wide(root) if _has_many(root) else []  # to ask the latter costs a tenth
         if wide and not validator.accepts(root):
             return [validator.explainer.crowd(root, wide[0])]
         log = validator.log(root)
@@ -226,11 +227,11 @@ def needed_namespaces(root: Element) -> frozenset[str] | None:
 
     More than one known body in a document is rare and not worth a compiled set for each mixture: then all are taken.
     """
-    own = etree.QName(root).namespace or ""
+    own = root.tag.rpartition("}")[0][1:]
     if own not in ROOTS:
         return None
-    tags = dict.fromkeys(str(body.tag) for content in root.iter(*_ENCLOSING) for body in content.iterchildren("*"))
-    bodies = [etree.QName(tag).namespace or "" for tag in tags]  # in the order of their first
+    tags = dict.fromkeys(body.tag for content in root.iter(*_ENCLOSING) for body in content)
+    bodies = [tag.rpartition("}")[0][1:] for tag in tags if isinstance(tag, str)]  # in the order of their first
     if own == MSGHEAD and bodies and bodies[0] not in ROOTS and bodies[0] != BASE64CONTAINER:
         return None
     known = {namespace for namespace in bodies if namespace in ROOTS} - {own}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple, cast
 
 from adapter.errors import IdentifierError
@@ -18,7 +18,10 @@ from adapter.model.document import Facts, Family
 from adapter.model.party import Party
 from adapter.model.process import NAV_HER_ID, NAV_ORG_NUMBER
 from adapter.validation import names
+from adapter.validation.coded_values import SOUND, Judged, judge_value
 from adapter.xmlio import Element
+
+_MSG_INFO = f"{names.MSGHEAD}MsgInfo"
 
 
 class Place(NamedTuple):
@@ -48,7 +51,7 @@ class RuleContext:
     ``seen_message(sender HER-id, MsgId)`` answers V21; ``earlier_content(digest)`` gives the time of an equal
     message to NAV (N2). ``attachment_pieces`` are the raw bytes of an outgoing document whose tree holds markers,
     in order. ``attachments_allowed`` are MIME types agreed with the partner. ``offline`` turns the refusal of real
-    numbers in test into a warning (P22). ``sound_texts``: what ``check_schema`` found of this tree's Base64Containers.
+    numbers in test into a warning (P22).
     """
 
     direction: Literal["in", "out"] = "in"
@@ -70,7 +73,6 @@ class RuleContext:
     sender_is_specialist: bool | None = None
     override_national_id: bool = False
     attachments_allowed: tuple[str, ...] = ()
-    sound_texts: Mapping[Element, str] = field(default_factory=dict, repr=False)
     attachments_max: int | None = None
     attachment_pieces: tuple[bytes, ...] = field(default=(), repr=False)
     known_documents: Callable[[str], bool] | None = None
@@ -80,59 +82,131 @@ class RuleContext:
     lang: str = "nb"
 
 
-CodedElement = tuple[Element, str, list[tuple[str, str]]]  # an element with attributes: itself, its tag, those
+# What a rule may be about: a field of Traits.
+About = Literal[
+    "anything",
+    "msghead",
+    "bare",
+    "receipt",
+    "emergency",
+    "dialogue",
+    "to_nav",
+    "referral",
+    "any_referral",
+    "change",
+    "attachments",
+    "empty_elements",
+]
+
+
+class Traits(NamedTuple):
+    """What a document is or has, as far as it decides which rules can say anything of it.
+
+    ``bare``: it is without a MsgHead. ``dialogue`` is Dialogmelding, ``to_nav`` one whose receiver is NAV. ``referral``
+    is Henvisning 2.0, ``any_referral`` 1.0 and 1.1 too, ``change`` one of those that changes or cancels an earlier one.
+    """
+
+    msghead: bool
+    bare: bool
+    receipt: bool
+    emergency: bool
+    dialogue: bool
+    to_nav: bool
+    referral: bool
+    any_referral: bool
+    change: bool
+    attachments: bool
+    empty_elements: bool
+    anything: bool = True
 
 
 class Subject:
-    """The document under judgement. The tree is walked once; large texts are never read by the walk."""
+    """The document under judgement. The tree is walked once; large texts are never read by the walk.
 
-    def __init__(self, root: Element, facts: Facts, context: RuleContext) -> None:
+    ``head`` has the first child of each name of a MsgInfo, ``sections`` all children of a Henvisning 2.0 by name.
+    ``faulty`` are elements with a fault in their coded value, ``numbered`` those that give a person number's type, and
+    ``other_list`` says that some HER-id's type is from a list that has none; ``empty`` are elements without anything.
+    """
+
+    def __init__(
+        self,
+        root: Element,
+        facts: Facts,
+        context: RuleContext,
+        *,
+        now: datetime | None = None,
+        sound_texts: Mapping[Element, str] | None = None,
+        elements: Iterable[Element] | None = None,
+    ) -> None:
         self.root = root
         self.facts = facts
         self.context = context
+        self.now = context.now if now is None else now
+        self.sound_texts = sound_texts if sound_texts is not None else {}
         self.out = context.direction == "out"
-        self.msghead = facts.family is Family.MSGHEAD
-        self.info = root.find(f"{names.MSGHEAD}MsgInfo") if self.msghead else None
         self.body = facts.business
-        self.coded: list[CodedElement] = []
-        self.empty: list[Element] = []
+        self.namespace = f"{{{facts.namespace}}}"  # the business namespace, ready to be put before a name
+        self.msghead = facts.family is Family.MSGHEAD
+        self.info = first(root, _MSG_INFO) if self.msghead else None
+        self.head = first_of_each(self.info)
+        kind = facts.kind
+        self.dialogue = self.body if kind == "Dialogmelding" and self.namespace in names.DIALOGUES else None
+        self.referral = self.body if kind == "Henvisning" and self.namespace == names.REFERRAL_2_0 else None
+        self.sections = all_of_each(self.referral)
         self.kept: dict[str, object] = {}  # what one rule has found out and another needs
-        self._walk()
+        self.empty: list[Element] = []
+        self.faulty: list[tuple[Element, Judged]] = []
+        self.numbered: list[tuple[Element, str]] = []
+        self.other_list = False
+        self._walk(root.iter("*") if elements is None else elements)
 
-    def _walk(self) -> None:
-        coded, empty = self.coded, self.empty
-        for element in self.root.iter("*"):
-            tag = element.tag
+    def _walk(self, elements: Iterable[Element]) -> None:
+        for element in elements:
             attributes: Any = element.items()
             if attributes:
-                coded.append((element, tag, attributes))
-            elif not len(element) and tag != names.BASE64_CONTAINER and not tag.startswith(names.XMLDSIG):
+                judged = judge_value(element.tag, attributes)
+                if judged is not SOUND:
+                    self._mark(element, judged)
+            elif not len(element) and (tag := element.tag) != names.BASE64_CONTAINER:
                 text = element.text
-                if not text or text.isspace():
-                    empty.append(element)
+                if (not text or text.isspace()) and not tag.startswith(names.XMLDSIG):
+                    self.empty.append(element)
 
-    @cached_property
-    def namespace(self) -> str:
-        """The business namespace in braces, ready to be put before a name."""
-        return f"{{{self.facts.namespace}}}"
+    def _mark(self, element: Element, judged: Judged) -> None:
+        if judged.number is not None:
+            self.numbered.append((element, judged.number))
+        if judged.blank or judged.incomplete or judged.nameless or judged.unknown:
+            self.faulty.append((element, judged))
+        self.other_list = self.other_list or judged.other_list
 
-    @cached_property
-    def dialogue(self) -> Element | None:
-        """The Dialogmelding, None for any other document."""
-        return self.body if self.facts.kind == "Dialogmelding" and self.namespace in names.DIALOGUES else None
-
-    @cached_property
-    def referral(self) -> Element | None:
-        """The Henvisning 2.0, None for any other document."""
-        return self.body if self.facts.kind == "Henvisning" and self.namespace == names.REFERRAL_2_0 else None
+    def traits(self) -> Traits:
+        facts = self.facts
+        any_referral = self.namespace in names.REFERRALS
+        return Traits(
+            msghead=self.msghead,
+            bare=not self.msghead,
+            receipt=facts.family is Family.APPREC,
+            emergency=facts.emergency,
+            dialogue=self.dialogue is not None,
+            to_nav=self.dialogue is not None and self.to_nav,
+            referral=self.referral is not None,
+            any_referral=any_referral,
+            change=any_referral and facts.service_type in names.CHANGED,
+            attachments=bool(facts.attachments),
+            empty_elements=bool(self.empty),
+        )
 
     @cached_property
     def notes(self) -> list[Element]:
-        return self.dialogue.findall(f"{self.namespace}Notat") if self.dialogue is not None else []
+        return self._parts("Notat")
 
     @cached_property
     def questions(self) -> list[Element]:
-        return self.dialogue.findall(f"{self.namespace}Foresporsel") if self.dialogue is not None else []
+        return self._parts("Foresporsel")
+
+    def _parts(self, name: str) -> list[Element]:
+        tag = f"{self.namespace}{name}"
+        return [part for part in self.dialogue if part.tag == tag] if self.dialogue is not None else []
 
     @cached_property
     def reception(self) -> Element | None:
@@ -158,10 +232,18 @@ def her_number(text: str | None) -> int | None:
     """A HER-id as written, None when it has not the form of one."""
     if not text:
         return None
+    return _her_number(text) if len(text) <= _LONG_NUMBER else _read_her_number(text)
+
+
+def _read_her_number(text: str) -> int | None:
     try:
         return read_her_id(text)
     except IdentifierError:
         return None
+
+
+_LONG_NUMBER = 20  # characters; nothing longer is remembered
+_her_number = lru_cache(maxsize=1024)(_read_her_number)
 
 
 def local(tag: object) -> str:
@@ -199,8 +281,34 @@ def _step(element: Element) -> str:
 
 
 def first(element: Element, tag: str) -> Element | None:
-    """The first child of that name; half the cost of ``find``."""
-    return next(element.iterchildren(tag), None)
+    """The first child of that name. By hand: to set up lxml's own search costs more than a few children."""
+    for child in element:
+        if child.tag == tag:
+            return child
+    return None
+
+
+def below(element: Element, *tags: str) -> Element | None:
+    """The first element at the end of that path of names, as ``find`` gives it."""
+    for child in element:
+        if child.tag == tags[0]:
+            found = below(child, *tags[1:]) if len(tags) > 1 else child
+            if found is not None:
+                return found
+    return None
+
+
+def first_of_each(element: Element | None) -> dict[str, Element]:
+    """The first child of each name."""
+    return {} if element is None else {child.tag: child for child in reversed(element)}
+
+
+def all_of_each(element: Element | None) -> dict[str, list[Element]]:
+    """All children of each name, in order."""
+    found: dict[str, list[Element]] = {}
+    for child in element if element is not None else ():
+        found.setdefault(child.tag, []).append(child)
+    return found
 
 
 def filled(element: Element | None) -> bool:
