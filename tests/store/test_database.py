@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -217,7 +218,7 @@ def _as_nobody(action: Callable[[], object]) -> str:
 def open_folder(tmp_path: Path) -> Path:
     """A folder that a process without rights can reach."""
     for folder in (tmp_path, *tmp_path.parents):
-        if str(folder) in ("/", "/tmp"):
+        if str(folder) in ("/", tempfile.gettempdir()):
             break
         folder.chmod(folder.stat().st_mode | 0o555 if os.geteuid() == 0 else folder.stat().st_mode)
     return tmp_path
