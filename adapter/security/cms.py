@@ -39,7 +39,7 @@ from adapter.security.cms_read import (
     name_key,
     read_enveloped,
 )
-from adapter.security.cms_write import before_ciphertext, recipient
+from adapter.security.cms_write import before_ciphertext, read_written, recipient
 from adapter.security.keys import MAX_KEY_BITS, MIN_KEY_BITS
 
 MAX_BYTES = 60_000_000
@@ -124,6 +124,10 @@ def decrypt(
     """
     if len(enveloped) > limit_bytes:
         raise DecryptionError("size: too large")
+    for key in keys:
+        plain = read_written(enveloped, key.certificate)
+        if plain is not None:
+            return _open(plain, _unwrap(key, plain.recipients[0], plain.cipher))
     found = read_enveloped(enveloped)
     if found.cipher is TRIPLE_DES and not allow_3des:
         raise DecryptionError("algorithm: 3DES is not agreed")

@@ -25,7 +25,7 @@ from adapter.security.cms_read import (
     oid,
     read_enveloped,
 )
-from adapter.security.cms_write import element, head
+from adapter.security.cms_write import element, head, read_written
 from adapter.security.demo_ca import DemoCa
 from adapter.security.keys import SigningKey
 from tests.security.test_cms import ENCRYPTS, SAID
@@ -56,6 +56,48 @@ def outcome(data: bytes, key: SigningKey) -> str | None:
     except DecryptionError as error:
         return str(error)
     return None
+
+
+# --- the form that we write -------------------------------------------------------------------------------------------
+
+
+def by_form_and_by_walking(data: bytes, key: SigningKey) -> tuple[object, object]:
+    """What each way reads: the wrapped key, the cipher, its start value and its octets; None for nothing."""
+    found = read_written(data, key.certificate)
+    try:
+        walked = read_enveloped(data)
+    except DecryptionError:
+        walked = None
+    mine, all_of_it = (
+        one and ([entry.wrapped for entry in one.recipients], one.cipher, one.iv, b"".join(one.pieces))
+        for one in (found, walked)
+    )
+    return mine, all_of_it
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 100, 127, 128, 200, 255, 256, 65_000, 66_000, 17_000_000])
+def test_what_we_write_is_recognised_by_its_form_and_read_as_by_walking(ours: SigningKey, size: int) -> None:
+    mine, walked = by_form_and_by_walking(cms.encrypt(bytes(size), ours.certificate), ours)
+    assert mine is not None
+    assert mine == walked
+
+
+def test_another_form_of_the_same_is_left_to_walking(ours: SigningKey, made: bytes) -> None:
+    assert read_written(rewritten(made), ours.certificate) is None
+    assert read_written(made + b"\n", ours.certificate) is None
+    assert read_written(made, ours.certificate) is not None
+
+
+def test_whatever_octet_is_changed_the_form_reads_no_more_than_walking_does(ours: SigningKey) -> None:
+    made, recognised = cms.encrypt(b"x" * 40, ours.certificate), 0
+    for at in range(len(made)):
+        for change in (1, 2, 0x80, 0x7F):
+            data = bytearray(made)
+            data[at] ^= change
+            mine, walked = by_form_and_by_walking(bytes(data), ours)
+            assert mine in (None, walked)
+            recognised += mine is not None
+    assert recognised > 1000  # in the wrapped key, the start value and the ciphertext
 
 
 # --- other forms of the same ------------------------------------------------------------------------------------------
