@@ -61,12 +61,18 @@ class SoftwareSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    """``url`` is an SQLAlchemy URL; a relative SQLite path is relative to the settings file."""
+    """``url`` is an SQLAlchemy URL; a relative SQLite path is relative to the settings file.
+
+    ``unverified_max_bytes`` bounds what is held of ebXML senders that could not be verified; beyond it only partners'
+    own messages are taken. ``keep_unverified_days`` is their retention, None: that of everything else.
+    """
 
     url: str = "sqlite:///adapter.db"
     busy_wait_s: float = 10.0
     low_water_bytes: int = 500_000_000
     keep_bytes_days: int | None = None  # None: nothing is ever deleted (P28)
+    unverified_max_bytes: int = 1_000_000_000
+    keep_unverified_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ Row = dict[str, str | None]
 COUNTDOWN_DAYS = (3, 14, 30)  # error, warning, warning (P27)
 CLOCK_WARNS_S, CLOCK_FAILS_S = 5.0, 60.0
 MAILBOX_WARNS, MAILBOX_FAILS = 0.8, 0.95  # of its quota
+UNVERIFIED_WARNS = 0.75  # of its bound
 
 
 def row(check: str, status: str, text: str, cure: str | None = None) -> Row:
@@ -131,6 +132,7 @@ def _opened(settings: Settings, at: datetime) -> Iterator[Row]:
 
     with open_adapter(settings) as adapter:
         yield from _guarded("store", lambda: _store(adapter))
+        yield from _guarded("unverified", lambda: _unverified(adapter))
         yield from _guarded("address book", lambda: _book(adapter, at))
         for tenant in settings.tenant:
             yield from _guarded(
@@ -154,6 +156,20 @@ def _store(adapter: Adapter) -> Iterator[Row]:
     else:
         status = "warning" if free < 2 * low else "ok"
         yield row("store", status, f"{free // 1_000_000} MB free", None if status == "ok" else "free some space soon")
+
+
+def _unverified(adapter: Adapter) -> Iterator[Row]:
+    """How much is held of ebXML senders that could not be verified; nothing is said where there is none (P28)."""
+    from adapter.store.envelopes import held_unverified
+
+    with adapter.parts.store.reading() as db:
+        held = held_unverified(db)
+    most = adapter.parts.settings.store.unverified_max_bytes
+    if held:
+        text = f"{held / 1e6:.1f} of {most / 1e6:.1f} MB are held of senders that could not be verified"
+        cure = "look who can reach us, then set store.keep_unverified_days, or raise store.unverified_max_bytes"
+        near = held > UNVERIFIED_WARNS * most
+        yield row("unverified", "warning" if near else "ok", text, cure if near else None)
 
 
 def _book(adapter: Adapter, at: datetime) -> Iterator[Row]:

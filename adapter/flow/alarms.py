@@ -5,6 +5,7 @@ from __future__ import annotations
 from adapter.flow.parts import Parts
 from adapter.store import journal, queries
 
+UNVERIFIED = "unverified"  # no room for what senders sent whom nobody could verify (P28)
 LOOK_AGAIN_US = 30_000_000  # another worker on the same store may have opened one
 
 

@@ -10,10 +10,11 @@ from adapter.ebxml.decide import AnswerKind
 from adapter.ebxml.opening import Opened
 from adapter.ebxml.pack import pack_http
 from adapter.ebxml.words import Envelope
+from adapter.flow.alarms import UNVERIFIED, raise_alarm
 from adapter.flow.ebxml_keys import company_signer
 from adapter.flow.ebxml_seal import seal
 from adapter.flow.parts import Parts
-from adapter.store import journal
+from adapter.store import envelopes, journal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,11 @@ def respond(parts: Parts, kind: AnswerKind, signal: bytes, message_id: str) -> E
     return EnvelopeAnswer(status=status, headers=packed.headers, body=packed.body(), kind=kind, message_id=message_id)
 
 
-def tell(parts: Parts, arrived: Arrived, kind: str, detail: Mapping[str, object]) -> None:
-    """An event about the envelope itself: codes and ids, never words of the message (P21)."""
+def tell(parts: Parts, arrived: Arrived, kind: str, detail: Mapping[str, object], *, verified: bool = False) -> None:
+    """An event about the envelope itself: codes and ids, never words of the message (P21).
+
+    ``verified``: its sender has signed it, so it does not count as a stranger's any more.
+    """
     with parts.store.transaction() as db:
         journal.add_event(
             db,
@@ -64,11 +68,26 @@ def tell(parts: Parts, arrived: Arrived, kind: str, detail: Mapping[str, object]
             message_id=arrived.message_id,
             detail=detail,
         )
+        if verified:
+            envelopes.set_verified(db, arrived.seq)
 
 
 def tell_answer(
-    parts: Parts, arrived: Arrived, what: str, kind: AnswerKind, rules: Sequence[str], of: str | None = None
+    parts: Parts,
+    arrived: Arrived,
+    what: str,
+    kind: AnswerKind,
+    rules: Sequence[str],
+    *,
+    verified: bool,
+    of: str | None = None,
 ) -> None:
     """The event of an answer: its kind, and the numbered rules that failed."""
     detail: dict[str, object] = {"answer": kind.value, "rules": list(dict.fromkeys(rules))[:20]}
-    tell(parts, arrived, what, detail if of is None else {**detail, "of": of})
+    tell(parts, arrived, what, detail if of is None else {**detail, "of": of}, verified=verified)
+
+
+def tell_no_room(parts: Parts) -> None:
+    """Something was not kept, as too much is held of senders that nobody has vouched for: one alarm for all of them."""
+    text = "more than may be is held of senders who could not be verified; others of them are told to come back later"
+    raise_alarm(parts, UNVERIFIED, text)

@@ -1,8 +1,9 @@
 """In over ebXML: an envelope comes, one signal goes back; the document goes the ordinary way in.
 
-1 keep the raw bytes   2 open   3 a signal? (``ebxml_signals``; never acknowledged)   4 verify, decrypt, judge
+1 open   2 keep the raw bytes   3 a signal? (``ebxml_signals``; never acknowledged)   4 verify, decrypt, judge
 5 duplicate → the stored signal again; same id, other content → conflict   6 one commit: row, document, Acknowledgment
 The business content is judged afterwards, by ``inbound.resume``: the Acknowledgment says only that it arrived.
+When too much is held of senders that nobody could verify, what is not a partner's own is not kept, nor answered for.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from adapter.ebxml.words import EbError, Envelope
 from adapter.errors import SettingsError, Severity, StoreError
 from adapter.flow.alarms import raise_alarm
 from adapter.flow.ebxml_agreed import agreement_hits
-from adapter.flow.ebxml_arrived import Arrived, respond, sign, tell_answer
+from adapter.flow.ebxml_arrived import Arrived, respond, sign, tell_answer, tell_no_room
 from adapter.flow.ebxml_arrived import EnvelopeAnswer as EnvelopeAnswer
 from adapter.flow.ebxml_documents import Contents, add_rest, sort_parts
 from adapter.flow.ebxml_keys import decryption_keys, software_of, verify
 from adapter.flow.ebxml_proof import unchecked
-from adapter.flow.ebxml_signals import sent_by, take_signal
+from adapter.flow.ebxml_signals import is_vouched_for, sent_by, take_signal
 from adapter.flow.envelope import decrypt_parts
 from adapter.flow.parts import Parts
 from adapter.flow.processes import agreement_of
@@ -48,10 +49,15 @@ _FIELD_END = str.maketrans("", "", "\r\n")
 def receive_envelope(parts: Parts, body: bytes, headers: Iterable[tuple[str, str]]) -> EnvelopeAnswer:
     """Take in one message that came over HTTP and give the response; safe to call again with the same message.
 
-    Raises AdapterError when the fault is ours (store, keys, settings): then nothing untrue is said, and the partner
-    sends again.
+    Raises AdapterError when the fault is ours (store, keys, settings), and StoreError P28.UNVERIFIED when there is no
+    room for what its sender has not proved to be its own: then nothing untrue is said, and the partner sends again.
     """
-    return _receive(parts, _capture(body, headers), EBXML_HTTP)
+    try:
+        return _receive(parts, _capture(body, headers), EBXML_HTTP)
+    except StoreError as error:
+        if error.code == envelopes.NO_ROOM:
+            tell_no_room(parts)
+        raise
 
 
 def receive_mail(parts: Parts, raw: bytes, name: str, opened: Opened | None = None) -> EnvelopeAnswer:
@@ -68,7 +74,7 @@ def _receive(
 ) -> EnvelopeAnswer:
     opened = opened if opened is not None else open_message(raw)
     tenant, owned = _owner(parts, opened)
-    message_id, seq = _keep(parts, tenant, raw, name)
+    message_id, seq = _keep(parts, tenant, raw, name, opened)
     party = opened.envelope.receiver.her_id if owned else None
     arrived = Arrived(message_id=message_id, seq=seq, tenant=tenant, opened=opened, road=road, party=party)
     if opened.envelope.kind not in (None, Kind.PAYLOAD):
@@ -97,15 +103,30 @@ def _owner(parts: Parts, opened: Opened) -> tuple[TenantSettings, bool]:
     return tenant, owner is not None
 
 
-def _keep(parts: Parts, tenant: TenantSettings, raw: bytes, name: str | None) -> tuple[str, int]:
-    """Raw bytes first, before anything is believed of them: the message's id and place in the order."""
+def _keep(parts: Parts, tenant: TenantSettings, raw: bytes, name: str | None, opened: Opened) -> tuple[str, int]:
+    """Raw bytes first, before anything is believed of them: the message's id and place in the order.
+
+    Only when there is no room for what may be a stranger's, the signature is looked at before (P28).
+    """
+    most = parts.settings.store.unverified_max_bytes
+    try:
+        return _keep_within(parts, tenant, raw, name, most)
+    except StoreError as error:
+        if error.code != envelopes.NO_ROOM or not is_vouched_for(parts, opened):
+            raise
+    return _keep_within(parts, tenant, raw, name, None)
+
+
+def _keep_within(
+    parts: Parts, tenant: TenantSettings, raw: bytes, name: str | None, most: int | None
+) -> tuple[str, int]:
     message_id = parts.new_id()
     with parts.store.transaction() as db:
         earlier = envelopes.kept_as(db, name) if name is not None else None
         if earlier is not None:
             return earlier
         at = parts.store.now_us()
-        seq = envelopes.add_envelope(db, message_id=message_id, tenant=tenant.name, raw=raw, at=at)
+        seq = envelopes.add_envelope(db, message_id=message_id, tenant=tenant.name, raw=raw, at=at, most_bytes=most)
         if name is not None:
             envelopes.add_read(db, name, message_id, at=at)
     return message_id, seq
@@ -131,7 +152,8 @@ def _take_payload(parts: Parts, arrived: Arrived) -> EnvelopeAnswer:
             return _accept(parts, arrived, words, contents, judged)
         no_document = Hit("27", "/Envelope/Body/Manifest")
         judged = judge(opened, outcome, decrypted, now=parts.now(), more=(*hits, no_document))
-    tell_answer(parts, arrived, "envelope answered", judged.answer.kind, [hit.rule for hit in judged.hits])
+    rules = [hit.rule for hit in judged.hits]
+    tell_answer(parts, arrived, "envelope answered", judged.answer.kind, rules, verified=words is not None)
     return _reject(parts, arrived, words, judged.answer)
 
 
@@ -199,13 +221,13 @@ def _said(parts: Parts, message_id: str) -> bytes | None:
 def _again(parts: Parts, arrived: Arrived, earlier: str, signal: bytes) -> EnvelopeAnswer:
     """The stored signal for a duplicate, an error as well as a receipt (HITS 1172 5.8.2, HITS 1171 9.6)."""
     kind = _kind_of(signal)
-    tell_answer(parts, arrived, "envelope repeated", kind, [], of=earlier)
+    tell_answer(parts, arrived, "envelope repeated", kind, [], verified=True, of=earlier)
     return respond(parts, kind, signal, earlier)
 
 
 def _conflict(parts: Parts, arrived: Arrived, words: Envelope, earlier: str) -> EnvelopeAnswer:
     """An error for another message under an id that was used (HITS 1172 5.8.2, P3)."""
-    tell_answer(parts, arrived, "envelope conflict", AnswerKind.MESSAGE_ERROR, [], of=earlier)
+    tell_answer(parts, arrived, "envelope conflict", AnswerKind.MESSAGE_ERROR, [], verified=True, of=earlier)
     raise_alarm(parts, f"conflict:{arrived.message_id}", "an ebXML MessageId came again with other content (P3)")
     answer = Answer(kind=AnswerKind.MESSAGE_ERROR, errors=(fault_error("conflict"),))
     return _reject(parts, arrived, words, answer)
@@ -235,6 +257,7 @@ def _accept(parts: Parts, arrived: Arrived, words: Envelope, contents: Contents,
     try:
         with parts.store.transaction() as db:
             inbox.set_facts(db, arrived.message_id, facts)
+            envelopes.set_verified(db, arrived.seq)
             journal.add_payload(db, arrived.message_id, "signal", signal)
             row = inbox.add_delivery(db, _item(parts, arrived, words), contents.documents[0], at=at)
             failed = [one.rule for one in judged.findings if one.severity is not Severity.INFO]

@@ -18,6 +18,7 @@ from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import Opened, open_message
 from adapter.errors import AccessError, AdapterError, TransportError
 from adapter.flow.alarms import all_clear, open_names, raise_alarm
+from adapter.flow.ebxml_arrived import tell_no_room
 from adapter.flow.ebxml_back import Returned, read_returned, record_returned
 from adapter.flow.ebxml_house import keep_house
 from adapter.flow.ebxml_in import EnvelopeAnswer, receive_mail
@@ -129,6 +130,9 @@ def _take(look: Round, item: MailItem) -> bool:
         look.failures = 0
         _receive(look, item, raw)
     except AdapterError as error:  # ours or the world's fault: it stays in the mailbox and is read again
+        if error.code == envelopes.NO_ROOM:  # and only after a while: there may be very many of them
+            tell_no_room(look.parts)
+            return False
         del stumbled[name]
         _stays(look, name, error)
         return False
@@ -237,7 +241,8 @@ def _stored(look: Round, db: sa.Connection, raw: bytes, kept: str) -> str:
     if earlier is not None:
         return earlier[0]
     message_id, at = look.parts.new_id(), look.parts.store.now_us()
-    envelopes.add_envelope(db, message_id=message_id, tenant=_keeper(look).name, raw=raw, at=at)
+    most = look.parts.settings.store.unverified_max_bytes
+    envelopes.add_envelope(db, message_id=message_id, tenant=_keeper(look).name, raw=raw, at=at, most_bytes=most)
     envelopes.add_read(db, f"kept {kept}", message_id, at=at)
     return message_id
 

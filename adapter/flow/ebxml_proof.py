@@ -7,7 +7,7 @@ likewise, or unsigned in the response to our own request. A report of warnings a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,10 +32,14 @@ _HARMLESS = ("no signal", "another message", "our envelope is not kept any more"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """``leg`` is where the row goes; None: the signal proves nothing, for the reason in ``detail``."""
+    """``leg`` is where the row goes; None: the signal proves nothing, for the reason in ``detail``.
+
+    ``signed``: the receiver's own signature is on it, whatever it says.
+    """
 
     leg: Leg | None
     detail: dict[str, object] = field(default_factory=dict)
+    signed: bool = False
 
 
 def judge_signal(parts: Parts, opened: Opened, row: Row, envelope: bytes | None, *, in_response: bool) -> Proof:
@@ -54,10 +58,14 @@ def judge_signal(parts: Parts, opened: Opened, row: Row, envelope: bytes | None,
         if not unsigned:
             reason = f"signature {outcome.status}" if _is_its(opened.envelope, row) else ANOTHER_PARTY
             return Proof(leg=None, detail={"reason": reason, "rule": outcome.rule or "45"})
-        words = opened.envelope
+        return _said(opened.envelope, row, envelope)
+    return replace(_said(words, row, envelope), signed=True)
+
+
+def _said(words: Envelope, row: Row, envelope: bytes | None) -> Proof:
     if not _is_its(words, row):
         return Proof(leg=None, detail={"reason": ANOTHER_PARTY})
-    if kind is Kind.MESSAGE_ERROR:
+    if words.kind is Kind.MESSAGE_ERROR:
         return _error(words, row["remote_id"])
     if envelope is None:
         return Proof(leg=None, detail={"reason": "our envelope is not kept any more"})

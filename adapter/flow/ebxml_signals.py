@@ -42,13 +42,37 @@ def take_signal(parts: Parts, arrived: Arrived, raw: bytes) -> EnvelopeAnswer:
     return EnvelopeAnswer(status=204, message_id=arrived.message_id)
 
 
+def is_vouched_for(parts: Parts, opened: Opened) -> bool:
+    """True for an envelope that is signed by the partner whose it says it is; a signal by the one whom it answers.
+
+    Raises TransportError when revocation must be asked and could not be (P17).
+    """
+    outcome, words = verify(parts, opened, parts.entry(_signing_party(parts, opened.envelope)))
+    if outcome.status == "unchecked":
+        raise unchecked()
+    return words is not None
+
+
+def _signing_party(parts: Parts, words: Envelope) -> int | None:
+    if words.kind in (*RECEIPTS, *REPLIES):  # they may name their sender by its organisation number alone
+        named = _named(words) or ""
+        with parts.store.reading() as db:
+            row = envelopes.find_sent(db, EBXML_ROADS, named)
+            question = signals.find_question(db, named, QUESTIONS) if row is None else None
+        if row is not None:
+            return int(row["party"])
+        if question is not None:
+            return _asked(parts, question).receiver.her_id
+    return words.sender.her_id
+
+
 # --- receipts and errors about what we sent ---------------------------------------------------------------------------
 
 
 def _take_receipt(parts: Parts, arrived: Arrived, raw: bytes) -> bool:
     """Move the row that the signal names, when it is proof (P19); False when it names no message of ours."""
     words = arrived.opened.envelope
-    named = words.receipt.ref_to_message_id if words.receipt is not None else words.ref_to_message_id
+    named = _named(words)
     with parts.store.reading() as db:
         row = envelopes.find_sent(db, EBXML_ROADS, named) if named else None
     if row is None:
@@ -56,8 +80,13 @@ def _take_receipt(parts: Parts, arrived: Arrived, raw: bytes) -> bool:
     proof = judge_signal(parts, arrived.opened, row, _sent_envelope(parts, row), in_response=False)
     record_signal(parts, row["id"], proof, raw)
     detail = {"of": row["message_id"], "kind": str(words.kind), "proof": proof.leg is not None}
-    tell(parts, arrived, "signal taken", detail)
+    tell(parts, arrived, "signal taken", detail, verified=proof.signed)
     return True
+
+
+def _named(words: Envelope) -> str | None:
+    """The MessageId that a signal is about."""
+    return words.receipt.ref_to_message_id if words.receipt is not None else words.ref_to_message_id
 
 
 def _sent_envelope(parts: Parts, row: Row) -> bytes | None:
@@ -83,7 +112,9 @@ def _take_reply(parts: Parts, arrived: Arrived, raw: bytes) -> None:
         tell(parts, arrived, "signal without a message", {"kind": str(words.kind)})
         return
     proof = end_question(parts, question, arrived.opened, raw, in_response=False)
-    tell(parts, arrived, "signal taken", {"of": question["id"], "kind": str(words.kind), "proof": proof})
+    tell(
+        parts, arrived, "signal taken", {"of": question["id"], "kind": str(words.kind), "proof": proof}, verified=proof
+    )
 
 
 def end_question(parts: Parts, question: Row, opened: Opened, raw: bytes, *, in_response: bool) -> bool:
@@ -91,9 +122,7 @@ def end_question(parts: Parts, question: Row, opened: Opened, raw: bytes, *, in_
 
     The answer in the HTTP response to our own request counts unsigned too: it moves no message (P19).
     """
-    with parts.store.reading() as db:
-        asked = read(xmlio.parse(journal.read_payload(db, question["id"], "envelope")))
-    found, signed = verify(parts, opened, parts.entry(asked.receiver.her_id))
+    found, signed = verify(parts, opened, parts.entry(_asked(parts, question).receiver.her_id))
     if found.status == "unchecked" and not in_response:
         raise unchecked()
     words = signed if signed is not None else opened.envelope if in_response else None
@@ -108,6 +137,11 @@ def end_question(parts: Parts, question: Row, opened: Opened, raw: bytes, *, in_
         kind, detail = outcome
         signals.add_outcome(db, question, kind, raw, at=at, detail={**detail, "signed": signed is not None})
     return True
+
+
+def _asked(parts: Parts, question: Row) -> Envelope:
+    with parts.store.reading() as db:
+        return read(xmlio.parse(journal.read_payload(db, question["id"], "envelope")))
 
 
 def _outcome(words: Envelope, question: Row) -> tuple[str, dict[str, object]] | None:
@@ -145,7 +179,8 @@ def _answer(parts: Parts, arrived: Arrived) -> EnvelopeAnswer:
     elif words.kind is Kind.STATUS_REQUEST and not words.asked_message_id:
         reason = "names no message"
     if words is None or reason is not None:
-        tell(parts, arrived, "question not answered", {"kind": str(asked.kind), "reason": reason})
+        detail = {"kind": str(asked.kind), "reason": reason}
+        tell(parts, arrived, "question not answered", detail, verified=words is not None)
         return EnvelopeAnswer(status=204, message_id=arrived.message_id)
     with parts.store.reading() as db:
         said = envelopes.find_signal(db, arrived.message_id)
@@ -159,6 +194,7 @@ def _say(parts: Parts, arrived: Arrived, words: Envelope, status: str | None) ->
     reply = pong(words, **names) if status is None else status_response(words, status, **names)
     signal = sign(parts, arrived, reply)
     with parts.store.transaction() as db:
+        envelopes.set_verified(db, arrived.seq)
         journal.add_payload(db, arrived.message_id, "signal", signal)
         journal.add_event(
             db,

@@ -8,16 +8,17 @@ import sqlalchemy as sa
 
 from adapter.config import OverdueLimit
 from adapter.errors import AdapterError, StoreError
-from adapter.flow.alarms import all_clear, open_names, raise_alarm
+from adapter.flow.alarms import UNVERIFIED, all_clear, open_names, raise_alarm
 from adapter.flow.clocks import clock_of
 from adapter.flow.handover import auto_sort
 from adapter.flow.outcomes import DAMAGED
 from adapter.flow.parts import HOUR_US, Parts, limit_for
 from adapter.model.delivery import ANSWERED, Answer, Leg, Step
-from adapter.store import journal, outbox, queries
+from adapter.store import envelopes, journal, outbox, queries
 from adapter.store.database import to_us
 from adapter.store.statements import Row
 
+AMPLE = 0.75  # of the bound: else one large and one small arrival would ring and clear in turn
 UNTIL_FIRST_CONFIRMATION = (Leg.QUEUED, Leg.SENDING, Leg.UNKNOWN, Leg.SENT, Leg.SUSPENDED)
 
 
@@ -127,12 +128,25 @@ def _unconfirmed(parts: Parts, row: Row) -> None:
 
 def keep_house(parts: Parts) -> int:
     """Delete bytes past retention, final and confirmed ones only; ids, digests and events stay (P28)."""
-    days = parts.settings.store.keep_bytes_days
-    if days is None:
-        return 0
-    before = to_us(parts.now() - timedelta(days=days))
-    with parts.store.transaction() as db:
-        return queries.drop_old_bytes(db, before=before, at=parts.store.now_us())
+    store, dropped = parts.settings.store, 0
+    for days, unverified in ((store.keep_bytes_days, False), (store.keep_unverified_days, True)):
+        if days is not None:
+            before = to_us(parts.now() - timedelta(days=days))
+            with parts.store.transaction() as db:
+                dropped += queries.drop_old_bytes(
+                    db, before=before, at=parts.store.now_us(), only_unverified=unverified
+                )
+    _tell_room(parts)
+    return dropped
+
+
+def _tell_room(parts: Parts) -> None:
+    """The all-clear when there is ample room again for what nobody has vouched for."""
+    if UNVERIFIED in open_names(parts):
+        with parts.store.reading() as db:
+            held = envelopes.held_unverified(db)
+        if held < parts.settings.store.unverified_max_bytes * AMPLE:
+            all_clear(parts, UNVERIFIED)
 
 
 def tell_problems(parts: Parts) -> None:

@@ -24,7 +24,7 @@ from adapter.errors import SettingsError, StoreError
 from adapter.store import tables
 from adapter.store.statements import put_once
 
-HEAD = "0003"  # newest migration; opening an up-to-date store does not load Alembic
+HEAD = "0004"  # newest migration; opening an up-to-date store does not load Alembic
 
 
 def to_us(when: datetime) -> int:

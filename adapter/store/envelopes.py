@@ -1,4 +1,8 @@
-"""Statements for ebXML envelopes: the raw bytes that came, and look-ups by ebXML MessageId."""
+"""Statements for ebXML envelopes: the raw bytes that came, and look-ups by ebXML MessageId.
+
+Whatever comes is kept before its sender is known. How much of what nobody vouches for may be held at one time has a
+bound, or a stranger could fill the disk: it counts from its arrival until it is verified, or its bytes are gone.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,15 @@ from functools import lru_cache
 
 import sqlalchemy as sa
 
+from adapter.errors import StoreError
 from adapter.store.database import add_once
 from adapter.store.journal import add_event, add_payload
-from adapter.store.statements import Row, put, row_where, rows_of
-from adapter.store.tables import OUR_ENVELOPES, delivery, message, payload, remote
+from adapter.store.statements import Row, put, remove, row_where, rows_of
+from adapter.store.tables import OUR_ENVELOPES, delivery, message, payload, remote, unverified
+
+NO_ROOM = "P28.UNVERIFIED"
+BESIDE_BYTES = 10_000  # of a kept envelope beside its own bytes: rows, events, our answer
+_HELD = sa.select(sa.func.coalesce(sa.func.sum(unverified.c.size_bytes), 0).label("held"))
 
 # The conditions stand there as the indexes have them: SQLite goes by a partial index only then.
 _WHOSE = {
@@ -19,14 +28,36 @@ _WHOSE = {
 }
 
 
-def add_envelope(db: sa.Connection, *, message_id: str, tenant: str, raw: bytes, at: int) -> int:
-    """Keep what came before anything is believed of it: a message without a row; gives its place in the order."""
+def add_envelope(
+    db: sa.Connection, *, message_id: str, tenant: str, raw: bytes, at: int, most_bytes: int | None
+) -> int:
+    """Keep what came before anything is believed of it: a message without a row; gives its place in the order.
+
+    ``most_bytes`` is the bound on all that nobody has vouched for; None for what is verified. Raises StoreError
+    P28.UNVERIFIED when it would be passed; then nothing is kept.
+    """
+    weight = len(raw) + BESIDE_BYTES
+    if most_bytes is not None and held_unverified(db) + weight > most_bytes:
+        cure = "look at what came, then set store.keep_unverified_days, or raise store.unverified_max_bytes"
+        raise StoreError("there is no room for more of unverified senders", code=NO_ROOM, cure=cure)
     values = {"id": message_id, "tenant": tenant, "direction": "in", "created_at": at, "is_test": False}
     seq = int(put(db, message, values))
+    if most_bytes is not None:
+        put(db, unverified, {"seq": seq, "at": at, "size_bytes": weight})
     digest = add_payload(db, message_id, "envelope", raw)
     detail = {"sha256": digest, "size_bytes": len(raw)}
     add_event(db, at=at, tenant=tenant, kind="envelope received", message_id=message_id, detail=detail)
     return seq
+
+
+def held_unverified(db: sa.Connection) -> int:
+    """Bytes that are held of senders that nobody has vouched for."""
+    return int(rows_of(db, _HELD, {})[0]["held"])
+
+
+def set_verified(db: sa.Connection, seq: int) -> None:
+    """The sender of what has this place in the order is known: it no longer counts."""
+    remove(db, unverified, seq=seq)
 
 
 @lru_cache(maxsize=16)

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from adapter.model.delivery import Answer, Leg, Step, outcome
 from adapter.store.database import add_once, from_us
 from adapter.store.journal import add_event
-from adapter.store.statements import Row
-from adapter.store.tables import delivery, event, incident, message, pause, payload, remote
+from adapter.store.statements import Row, remove
+from adapter.store.tables import delivery, event, incident, message, pause, payload, remote, unverified
 
 _TIMES = ("due_at", "queued_at", "sent_at", "confirmed_at", "answered_at", "attention_since", "created_at", "at")
 
@@ -203,8 +203,11 @@ def incidents(db: sa.Connection) -> list[Row]:
     return [dict(row) for row in db.execute(sa.select(incident).order_by(incident.c.opened_at)).mappings()]
 
 
-def drop_old_bytes(db: sa.Connection, *, before: int, at: int, limit: int = 2000) -> int:
-    """Take the bytes of old messages whose every row is final and needs nobody; an event says so (P28)."""
+def drop_old_bytes(db: sa.Connection, *, before: int, at: int, limit: int = 2000, only_unverified: bool = False) -> int:
+    """Take the bytes of old messages whose every row is final and needs nobody; an event says so (P28).
+
+    ``only_unverified``: only of what came from senders that nobody has vouched for.
+    """
     open_out = sa.and_(
         delivery.c.direction == "out",
         sa.not_(
@@ -225,14 +228,17 @@ def drop_old_bytes(db: sa.Connection, *, before: int, at: int, limit: int = 2000
         .exists()
     )
     query = (
-        sa.select(message.c.id, message.c.tenant)
+        sa.select(message.c.id, message.c.tenant, message.c.seq)
         .join(payload, payload.c.message_id == message.c.id)
         .where(message.c.created_at < before, payload.c.content.is_not(None), ~unfinished)
         .distinct()
         .limit(limit)
     )
+    if only_unverified:
+        query = query.join(unverified, unverified.c.seq == message.c.seq)
     found = db.execute(query).all()
     for row in found:
         db.execute(payload.update().where(payload.c.message_id == row.id).values(content=None))
+        remove(db, unverified, seq=row.seq)
         add_event(db, at=at, tenant=row.tenant, kind="bytes deleted", message_id=row.id)
     return len(found)

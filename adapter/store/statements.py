@@ -22,7 +22,7 @@ class Ready:
     """A statement as the SQLite driver takes it; ``columns`` are those of the rows it gives."""
 
     def __init__(
-        self, statement: sa.Select[Any] | sa.Insert | sa.Update, columns: tuple[sa.ColumnElement[Any], ...]
+        self, statement: sa.Select[Any] | sa.Insert | sa.Update | sa.Delete, columns: tuple[sa.ColumnElement[Any], ...]
     ) -> None:
         compiled = statement.compile(dialect=_SQLITE)
         self.sql = str(compiled)
@@ -70,6 +70,16 @@ def _update(table: sa.Table, keys: tuple[str, ...], columns: tuple[str, ...]) ->
 @lru_cache(maxsize=512)
 def _ready_update(table: sa.Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> Ready:
     return Ready(_update(table, keys, columns), ())
+
+
+@lru_cache(maxsize=64)
+def _delete(table: sa.Table, keys: tuple[str, ...]) -> sa.Delete:
+    return table.delete().where(*(table.c[key] == sa.bindparam(f"is_{key}", type_=table.c[key].type) for key in keys))
+
+
+@lru_cache(maxsize=64)
+def _ready_delete(table: sa.Table, keys: tuple[str, ...]) -> Ready:
+    return Ready(_delete(table, keys), ())
 
 
 @lru_cache(maxsize=64)
@@ -134,6 +144,14 @@ def change(db: sa.Connection, table: sa.Table, keys: Mapping[str, object], value
     if db.dialect.name == "sqlite":
         return int(_ready_update(table, tuple(keys), tuple(values)).run(db, parameters).rowcount)
     return db.execute(_update(table, tuple(keys), tuple(values)), parameters).rowcount
+
+
+def remove(db: sa.Connection, table: sa.Table, **keys: object) -> int:
+    """DELETE the rows whose columns have these values; gives how many there were."""
+    values = {f"is_{key}": value for key, value in keys.items()}
+    if db.dialect.name == "sqlite":
+        return int(_ready_delete(table, tuple(keys)).run(db, values).rowcount)
+    return db.execute(_delete(table, tuple(keys)), values).rowcount
 
 
 def put(db: sa.Connection, table: sa.Table, values: Mapping[str, object]) -> Any:

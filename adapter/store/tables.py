@@ -158,6 +158,14 @@ _index_where("mail_there", mail.c.mailbox, mail.c.answered_at, where="deleted_at
 Index("mail_content", mail.c.sha256, mail.c.mailbox)
 _index_where("mail_faults", mail.c.signal_to, mail.c.taken_at, where="signal_kind = 'SoapFault'")
 
+unverified = Table(  # what was kept of senders that nobody has vouched for, while its bytes are here
+    "unverified",
+    metadata,
+    Column("seq", _Key, primary_key=True, autoincrement=False),  # the message's
+    Column("at", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),  # with what its rows and our answer take
+)
+
 event = Table(
     "event",
     metadata,

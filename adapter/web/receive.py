@@ -23,6 +23,7 @@ from starlette.routing import Route
 from adapter.config_mail import HEALTH_PATH, ReceiveSettings
 from adapter.errors import AdapterError, SettingsError
 from adapter.flow.fetch import below_low_water
+from adapter.store.envelopes import NO_ROOM
 from adapter.web.line import LOOK_EVERY_S, Certificate, Listening, Server, listen, server
 from adapter.worker import run_job
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from adapter.flow.ebxml_in import EnvelopeAnswer
 
 Wake = Callable[[str], None]
-BUSY_S, OURS_S = 5, 60  # Retry-After: too much at once; the fault is ours
+BUSY_S, OURS_S, NO_ROOM_S = 5, 60, 3600  # Retry-After: too much at once; the fault is ours; strangers' are too many
 LINGER_S = 2.0
 LOOK_S = 5.0  # a health check
 _EXTRA_S = 1.0  # of a stop, for what is broken off
@@ -164,7 +165,10 @@ class Endpoint:
         return Refusal(status, text, sending=sending, **headers)
 
     def _take(self, body: bytes, headers: list[tuple[str, str]]) -> Response:
-        """In a thread: the journey's answer, which is stored by now; 503 for a fault of ours, 500 for a defect."""
+        """In a thread: the journey's answer, which is stored by now; 503 for what is to come again, 500 for a defect.
+
+        No room for what its sender has not signed (P28) is no fault of the job's, and has an alarm of its own.
+        """
         found: list[EnvelopeAnswer] = []
         failed: list[AdapterError] = []
 
@@ -173,11 +177,13 @@ class Endpoint:
                 found.append(self._adapter.receive_envelope(body, headers))
             except AdapterError as error:
                 failed.append(error)
-                raise
+                if error.code != NO_ROOM:
+                    raise
 
         run_job(self._adapter.parts, "receive", take)
         if failed:
-            return self._refuse(503, "not taken, send it again later", sending=False, Retry_After=str(OURS_S))
+            later_s = NO_ROOM_S if failed[0].code == NO_ROOM else OURS_S
+            return self._refuse(503, "not taken, send it again later", sending=False, Retry_After=str(later_s))
         if not found:
             return self._refuse(500, "not taken", sending=False)
         [answer] = found

@@ -19,7 +19,7 @@ def keep(store: Store, raw: bytes = b"raw") -> tuple[str, str]:
     """A kept envelope: its message and the digest of its bytes."""
     message_id = new_id()
     with store.transaction() as db:
-        envelopes.add_envelope(db, message_id=message_id, tenant=TENANT, raw=raw, at=store.now_us())
+        envelopes.add_envelope(db, message_id=message_id, tenant=TENANT, raw=raw, at=store.now_us(), most_bytes=None)
         found = db.exec_driver_sql(f"SELECT sha256 FROM payload WHERE message_id = '{message_id}'").scalar()
     return message_id, str(found)
 

@@ -83,6 +83,8 @@ QUERIES: dict[str, Ask] = {
     "whole MsgId": lambda db: queries.resolve(db, X7),
     "events of": lambda db: queries.events_of(db, "m7"),
     "events after": lambda db: queries.events_after(db, 49_990, 100),
+    "held of strangers": lambda db: envelopes.held_unverified(db),
+    "verified": lambda db: envelopes.set_verified(db, 7),
     "envelope sent": lambda db: envelopes.find_sent(db, EBXML_ROADS, X7),
     "envelope received": lambda db: envelopes.find_received(db, EBXML_ROADS, X7, 1),
     "kept as": lambda db: envelopes.kept_as(db, "kept mail"),
