@@ -15,7 +15,7 @@ from adapter.ebxml.opening import Opened
 from adapter.errors import AdapterError, UnknownOutcomeError
 from adapter.flow.alarms import all_clear, raise_alarm
 from adapter.flow.ebxml_way import Way
-from adapter.flow.outcomes import plan_of
+from adapter.flow.outcomes import LATE, plan_of
 from adapter.flow.parts import Parts
 from adapter.model.delivery import Leg
 from adapter.model.partner import Agreement
@@ -55,7 +55,7 @@ def abandon(parts: Parts, row: Row) -> None:
         row = {**row, "leg": Leg.UNKNOWN.value}
         detail = {"resends": sent_again, "source": plan.source, "until": plan.until}
         journal.move(db, row, at=now, kind="abandoned", leg=Leg.ABANDONED, detail=detail, resends=sent_again)
-        journal.flag(db, row, "abandoned", at=now, detail=detail)
+        journal.flag(db, row, "abandoned", at=now, detail=detail, over=LATE)
     raise_alarm(parts, f"abandoned:{row['id']}", "an ebXML message got no receipt in time and was given up")
 
 
@@ -66,7 +66,7 @@ def suspend(parts: Parts, row: Row, error: AdapterError) -> None:
     columns: dict[str, Any] = {"due_at": None, "lease_by": None, "lease_until": None}
     with parts.store.transaction() as db:
         journal.move(db, row, at=now, kind="suspended", leg=Leg.SUSPENDED, detail=detail, **columns)
-        journal.flag(db, row, "suspended", at=now, detail=detail)
+        journal.flag(db, row, "suspended", at=now, detail=detail, over=LATE)
     raise_alarm(parts, f"suspended:{row['id']}", f"a message waits: {error.code}")
 
 

@@ -20,7 +20,7 @@ from adapter.ebxml.words import ERROR_CODES, Envelope, SignedReference
 from adapter.errors import TransportError
 from adapter.flow.alarms import all_clear, raise_alarm
 from adapter.flow.ebxml_keys import verify
-from adapter.flow.outcomes import close_answered
+from adapter.flow.outcomes import LATE, close_answered
 from adapter.flow.parts import Parts
 from adapter.model.delivery import Leg, allowed
 from adapter.store import journal, outbox
@@ -151,7 +151,7 @@ def _move(db: sa.Connection, row: Row, proof: Proof, now: int) -> None:
     # What was refused is never sent again as it was: a requeue makes a new envelope with a new MessageId.
     detail = {**proof.detail, "message_id": row["remote_id"]}
     journal.move(db, row, at=now, kind="refused", leg=Leg.REFUSED, detail=detail, remote_id=None, **columns)
-    journal.flag(db, row, "transport rejected", at=now, detail=detail)
+    journal.flag(db, row, "transport rejected", at=now, detail=detail, over=LATE)
 
 
 def _answered(db: sa.Connection, row: Row) -> Row | None:

@@ -17,6 +17,7 @@ from adapter.store.database import from_us, to_us
 from adapter.store.statements import Row
 
 ACCESS_PAUSE_S = 300.0
+LATE = "transport overdue"  # a reason for attention while the row is still on its way, and no longer
 STOPPED = "worker stopped"
 AWAITED = "EBXML.AWAITED"  # the partner's server has it, and its receipt is to come
 DAMAGED = ("STORE.GONE", "STORE.CORRUPT")
@@ -91,7 +92,7 @@ def _record_one(parts: Parts, db: sa.Connection, row: Row, error: AdapterError, 
         return
     if error.code in DAMAGED:  # the bytes themselves are gone: no attempt will bring them back
         journal.move(db, row, at=now, kind="suspended", leg=Leg.SUSPENDED, detail=detail, due_at=None, **free)
-        journal.flag(db, row, "suspended", at=now, detail=detail)
+        journal.flag(db, row, "suspended", at=now, detail=detail, over=LATE)
         return
     if error.again is Again.AFTER_PROOF:
         record_unknown(parts, db, row, now, reason=error.code)
@@ -111,7 +112,7 @@ def _record_one(parts: Parts, db: sa.Connection, row: Row, error: AdapterError, 
     if following.leg is Leg.ABANDONED:  # the table has no way from sending to abandoned: nothing was sent
         row = {**row, "leg": _back(db, row, now, None, kind="retry later", detail=detail, **free).value}
     journal.move(db, row, at=now, kind=following.leg.value, leg=following.leg, detail=detail, due_at=None, **free)
-    journal.flag(db, row, following.leg.value, at=now, detail=detail)
+    journal.flag(db, row, following.leg.value, at=now, detail=detail, over=LATE)
 
 
 def _back(db: sa.Connection, row: Row, now: int, due_at: int | None, *, kind: str, detail: Any, **columns: Any) -> Leg:

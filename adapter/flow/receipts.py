@@ -16,7 +16,7 @@ from adapter.codes import Coded
 from adapter.errors import AccessError, AdapterError, RemoteRefusalError, StateError
 from adapter.flow.alarms import raise_alarm
 from adapter.flow.identity import written_id
-from adapter.flow.outcomes import access_works, pause_for
+from adapter.flow.outcomes import LATE, access_works, pause_for
 from adapter.flow.parts import Parts
 from adapter.model.delivery import ANSWERED, Answer, Leg, allowed, status_poll_wait_s
 from adapter.model.partner import AddressBook
@@ -111,8 +111,8 @@ def _take_transport(db: sa.Connection, row: Row, status: RemoteStatus, now: int)
     journal.move(db, row, at=now, kind=leg.value, leg=leg, detail={"via": "status"}, **columns)
     row["leg"] = leg.value
     if leg is not Leg.CONFIRMED:
-        journal.flag(db, row, "transport rejected" if leg is Leg.REFUSED else leg.value, at=now)
-    elif row["attention"] in ("abandoned", "unknown outcome", "transport overdue", "refused", "transport rejected"):
+        journal.flag(db, row, "transport rejected" if leg is Leg.REFUSED else leg.value, at=now, over=LATE)
+    elif row["attention"] in ("abandoned", "unknown outcome", LATE, "refused", "transport rejected"):
         journal.clear_flag(db, row, at=now, why="confirmed")
 
 

@@ -11,7 +11,7 @@ from adapter.errors import AdapterError, StoreError
 from adapter.flow.alarms import UNVERIFIED, all_clear, open_names, raise_alarm
 from adapter.flow.clocks import clock_of
 from adapter.flow.handover import auto_sort
-from adapter.flow.outcomes import DAMAGED
+from adapter.flow.outcomes import DAMAGED, LATE
 from adapter.flow.parts import HOUR_US, Parts, limit_for
 from adapter.model.delivery import ANSWERED, Answer, Leg, Step
 from adapter.store import envelopes, journal, outbox, queries
@@ -71,8 +71,8 @@ def _look_out(parts: Parts, row: Row) -> None:
         else:
             outbox.set_columns(db, row["id"], **columns)
             if transport <= now and answer not in ANSWERED and leg in UNTIL_FIRST_CONFIRMATION:
-                journal.flag(db, row, "transport overdue", at=now)
-                late.append("transport overdue")
+                journal.flag(db, row, LATE, at=now)
+                late.append(LATE)
     for reason in late:
         raise_alarm(parts, f"{reason}:{row['id']}", f"a delivery is {reason}")
 

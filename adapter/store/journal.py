@@ -84,8 +84,22 @@ def note(db: sa.Connection, row: Row, *, at: int, kind: str, detail: Mapping[str
     add_event(db, at=at, tenant=row["tenant"], kind=kind, detail=detail, **ids)
 
 
-def flag(db: sa.Connection, row: Row, reason: str, *, at: int, detail: Mapping[str, object] | None = None) -> None:
-    """Put a delivery on the attention list (P26) with an event; the first reason stays until it is settled."""
+def flag(
+    db: sa.Connection,
+    row: Row,
+    reason: str,
+    *,
+    at: int,
+    detail: Mapping[str, object] | None = None,
+    over: str | None = None,
+) -> None:
+    """Put a delivery on the attention list (P26) with an event; the first reason stays until it is settled.
+
+    ``over``: a reason that is no longer true, and that this one takes the place of.
+    """
+    gone = {"attention": None, "attention_since": None}
+    if over is not None and change(db, delivery, {"id": row["id"], "attention": over}, gone):
+        note(db, row, at=at, kind="attention over", detail={"reason": over, "why": reason})
     free = sa.and_(delivery.c.id == row["id"], delivery.c.attention.is_(None))
     db.execute(delivery.update().where(free).values(attention=reason, attention_since=at))
     note(db, row, at=at, kind="attention", detail={"reason": reason, **(detail or {})})

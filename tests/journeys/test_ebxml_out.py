@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from adapter.ebxml.words import EbError
 from adapter.errors import SettingsError
 from adapter.security import cms
+from adapter.store import journal, outbox
 from tests.journeys.clinic import CLINIC, Clinic, EbxmlRig, beside
 from tests.journeys.rig import referral
 
@@ -140,6 +142,39 @@ def test_without_proof_it_is_sent_five_times_more_and_then_given_up(rig: EbxmlRi
     assert rig.state(sent)[0][0] == "abandoned"
     told = [one["detail"].get("reason") for one in rig.adapter.show(sent)["events"] if one["kind"] == "attention"]
     assert told.count("abandoned") == 1
+    assert told[0] == "transport overdue"  # after a day; that is over when it is given up
+    assert rig.attention() == ["abandoned"]
+    over = [one["detail"] for one in rig.adapter.show(sent)["events"] if one["kind"] == "attention over"]
+    assert over == [{"reason": "transport overdue", "why": "abandoned"}]
+
+
+@pytest.mark.parametrize("reason", ["bounced", "unproved signal"])
+def test_what_says_why_no_receipt_came_stays_the_reason_when_it_is_given_up(
+    rig: EbxmlRig, clinic: Clinic, reason: str
+) -> None:
+    clinic.script = ["silent"] * 20
+    sent = rig.send(referral(CLINIC))
+    rig.rounds(1)
+    parts = rig.adapter.parts
+    with parts.store.transaction() as db:
+        [row] = outbox.deliveries(db, sent)
+        journal.flag(db, row, reason, at=parts.store.now_us())
+    for _ in range(13):
+        rig.advance(hours=6)
+        rig.adapter.run_once()
+    assert (rig.state(sent)[0][0], rig.attention()) == ("abandoned", [reason])
+
+
+def test_a_message_that_is_refused_after_a_day_is_no_longer_merely_late(rig: EbxmlRig, clinic: Clinic) -> None:
+    clinic.script = ["silent"] * 20
+    rig.send(referral(CLINIC))
+    rig.rounds(1)
+    rig.advance(hours=25)
+    rig.rounds(1)
+    assert rig.attention() == ["transport overdue"]
+    report = clinic._report(clinic.got[0].words, EbError(code="SecurityFailure", severity="Error", text="synthetic"))
+    clinic.post(clinic.sign(report, clinic.signing))
+    assert rig.attention() == ["transport rejected"]
 
 
 def test_p19_a_late_acknowledgment_that_comes_by_itself_confirms_what_was_given_up(

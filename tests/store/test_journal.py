@@ -166,6 +166,18 @@ def test_a_flag_keeps_its_first_reason_until_it_is_settled(store: Store) -> None
     assert kinds_of(store, message_id)[1:] == ["attention", "attention"]
 
 
+def test_a_reason_that_is_no_longer_true_gives_way_to_what_became_of_the_row_and_no_other_does(store: Store) -> None:
+    message_id, (row_id,) = put_out(store)
+    with store.transaction() as db:
+        stale = row_of(store, row_id)
+        journal.flag(db, stale, "transport overdue", at=5)
+        journal.flag(db, stale, "abandoned", at=6, over="transport overdue")
+        journal.flag(db, stale, "refused", at=7, over="transport overdue")
+    row = row_of(store, row_id)
+    assert (row["attention"], row["attention_since"]) == ("abandoned", 6)
+    assert kinds_of(store, message_id)[1:] == ["attention", "attention over", "attention", "attention"]
+
+
 def test_good_news_takes_a_row_off_the_attention_list_once(store: Store) -> None:
     message_id, (row_id,) = put_out(store)
     with store.transaction() as db:
