@@ -88,19 +88,23 @@ class Token:
     def use(self, pin: Pin, work: Callable[[Session], T]) -> T:
         """Do ``work`` in the session; once more in a new one when the first has been lost. Raises CardError."""
         with self.driver.lock:
-            for last in (False, True):
-                held = self._session(pin)
-                try:
-                    return work(held)
-                except _pin_faults():
-                    self._refuse(held.session.token, pin())
-                    self.drop()
-                    raise _wrong_pin() from None
-                except cryptoki().PKCS11Error:
-                    self.drop()
-                    if last:
-                        raise self._away() from None
-        raise AssertionError
+            with suppress(cryptoki().PKCS11Error):
+                return self._work(pin, work)
+            self.drop()
+            try:
+                return self._work(pin, work)
+            except cryptoki().PKCS11Error:
+                self.drop()
+                raise self._away() from None
+
+    def _work(self, pin: Pin, work: Callable[[Session], T]) -> T:
+        held = self._session(pin)
+        try:
+            return work(held)
+        except _pin_faults():
+            self._refuse(held.session.token, pin())
+            self.drop()
+            raise _wrong_pin() from None
 
     def drop(self) -> None:
         """End the session; the next use opens another."""

@@ -23,7 +23,7 @@ from adapter.security import cms, xmldsig
 from adapter.security.demo_ca import DemoCa, Validity, key_usage, new_key, write_pkcs12
 from adapter.security.keys import LOOK_AGAIN_S, KeyRing, SigningKey
 from adapter.security.pkcs11 import CardKey, load_pkcs11
-from adapter.security.pkcs11_token import end_sessions, refuse_locked
+from adapter.security.pkcs11_token import end_sessions, refuse_locked, token_of
 from tests.security import oracles
 from tests.security.test_keys import ring_settings
 from tests.security.tokens import PIN, WRONG, SoftToken, needs_softhsm, soft_token
@@ -310,6 +310,47 @@ def test_a_missing_token_and_a_missing_driver_are_said_so(token: SoftToken) -> N
         load(token, token="other")
     with pytest.raises(CardError, match=r"KEY\.DRIVER"):
         load(token, module=str(token.folder / "none.so"))
+
+
+def test_a_card_that_fails_in_a_new_session_too_is_said_to_be_away_and_its_keys_are_read_again(
+    token: SoftToken, company: SigningKey
+) -> None:
+    import pkcs11
+
+    token.put(company)
+    load(token)
+    held, tries = token_of(token.settings()), []
+
+    def fails(session: Any) -> None:
+        tries.append(session)
+        raise pkcs11.exceptions.DeviceError
+
+    before = held.generation
+    with pytest.raises(CardError, match=r"KEY\.CARD.*\[card\]"):
+        held.use(token.pin, fails)
+    assert len(set(map(id, tries))) == 2
+    assert held.generation == before + 2
+    verify(company, load(token).sign(DATA))
+
+
+def test_two_cards_of_one_name_are_told_apart_by_their_serial_numbers(token: SoftToken, company: SigningKey) -> None:
+    token.put(company)
+    serial = token.serial()
+    token._initialise()  # another one beside it
+    with pytest.raises(CardError, match=r"KEY\.TOKEN.*\[card\].*serial number"):
+        load(token)
+    assert load(token, token=serial).certificate == company.certificate
+
+
+def test_a_session_that_another_part_of_the_process_has_logged_in_is_shared(
+    token: SoftToken, company: SigningKey
+) -> None:
+    import pkcs11
+
+    token.put(company)
+    found = next(one for one in pkcs11.lib(token.module).get_tokens() if one.label == token.label)
+    with found.open(user_pin=PIN):
+        verify(company, load(token).sign(DATA))
 
 
 def test_a_token_can_be_named_by_its_serial_number(token: SoftToken, company: SigningKey) -> None:
