@@ -169,17 +169,9 @@ def _answer(parts: Parts, arrived: Arrived) -> EnvelopeAnswer:
     outcome, words = verify(parts, arrived.opened, parts.entry(asked.sender.her_id))
     if outcome.status == "unchecked":
         raise unchecked()
-    reason = None
-    if words is None:
-        reason = f"signature {outcome.status}"
-    elif arrived.party is None:
-        reason = "not for us"
-    elif not words.message_id:
-        reason = "no MessageId"
-    elif words.kind is Kind.STATUS_REQUEST and not words.asked_message_id:
-        reason = "names no message"
-    if words is None or reason is not None:
-        detail = {"kind": str(asked.kind), "reason": reason}
+    reason = f"signature {outcome.status}" if words is None else _flaw(words)
+    if words is None or arrived.party is None or reason is not None:
+        detail = {"kind": str(asked.kind), "reason": reason or "not for us"}
         tell(parts, arrived, "question not answered", detail, verified=words is not None)
         return EnvelopeAnswer(status=204, message_id=arrived.message_id)
     with parts.store.reading() as db:
@@ -187,6 +179,15 @@ def _answer(parts: Parts, arrived: Arrived) -> EnvelopeAnswer:
     status = _status(parts, words, arrived.party) if words.kind is Kind.STATUS_REQUEST else None
     kind = AnswerKind.PONG if status is None else AnswerKind.STATUS_RESPONSE
     return respond(parts, kind, said or _say(parts, arrived, words, status), arrived.message_id)
+
+
+def _flaw(words: Envelope) -> str | None:
+    """Why a verified question cannot be answered."""
+    if not words.message_id:
+        return "no MessageId"
+    if words.kind is Kind.STATUS_REQUEST and not words.asked_message_id:
+        return "names no message"
+    return None
 
 
 def _say(parts: Parts, arrived: Arrived, words: Envelope, status: str | None) -> bytes:
@@ -207,14 +208,14 @@ def _say(parts: Parts, arrived: Arrived, words: Envelope, status: str | None) ->
     return signal
 
 
-def _status(parts: Parts, words: Envelope, party: int | None) -> str:
+def _status(parts: Parts, words: Envelope, party: int) -> str:
     """One of ebMS 2.0's words (7.1.2) by our rows. *Forwarded* is never ours: no message goes on to another handler.
 
     Only the sender of a message may ask about it; everybody else is told that, and nothing of how it went.
     """
     asked, sender = words.asked_message_id, words.sender.her_id
-    if not asked or party is None or sender is None:
-        return "NotRecognized"
+    assert asked is not None  # what names no message is not answered
+    assert sender is not None  # who has no HER-id has no certificate that it could be verified by
     with parts.store.reading() as db:
         row = envelopes.find_received(db, EBXML_ROADS, asked, party)
         refused = signals.find_refused(db, sender=sender, party=party, remote_id=asked)

@@ -173,7 +173,8 @@ def _under(
         if written is not None:  # a receipt goes back under the agreement that its message came under, ended or not
             route = _route(held, asked) or _signal_way(held, asked)
             return (held, route) if route is not None else None
-        _refuse_period(held, now, asked.partner)
+        if not held.sends_at(now):
+            raise _not_in_force(held, now, asked.partner)
         return held, _agreed(held, asked)
     found = (port.between(sender, asked.partner, tenant=tenant) for sender in asked.senders)
     held_ones = next((ones for ones in found if ones), ())
@@ -184,8 +185,7 @@ def _under(
     for held, route in routes:
         if held.sends_at(now):
             return held, route
-    _refuse_period(routes[0][0], now, asked.partner)
-    return routes[0]
+    raise _not_in_force(routes[0][0], now, asked.partner)
 
 
 def _known(parts: Parts, cpa_id: str, tenant: str) -> Held | None:
@@ -244,18 +244,17 @@ def _signal_way(held: Held, asked: _Asked) -> Route | None:
     return replace(route, encryption_certificate=der)
 
 
-def _refuse_period(held: Held, now: datetime, partner: int) -> None:
-    if held.sends_at(now):
-        return
+def _not_in_force(held: Held, now: datetime, partner: int) -> RefusedError:
+    """Why nothing may be sent under an agreement, and what helps."""
     start, where = held.agreement.start, f"HER-id {partner}"
     if start is not None and now < start:
         cure = "wait, or take the agreement's file away until then"
-        raise RefusedError("the agreement has not begun", code="CPA.NOT_BEGUN", where=where, cure=cure)
+        return RefusedError("the agreement has not begun", code="CPA.NOT_BEGUN", where=where, cure=cure)
     if not held.agreement.valid_at(now):
         cure = "get the renewed agreement from the partner and put its file into agreements.directory"
-        raise RefusedError("the agreement has ended", code="CPA.ENDED", where=where, cure=cure)
+        return RefusedError("the agreement has ended", code="CPA.ENDED", where=where, cure=cure)
     cure = "send under the newest agreement: take cpa_id out of the partner's _agreement"
-    raise RefusedError("the agreement is not the one in force", code="CPA.STATUS", where=where, cure=cure)
+    return RefusedError("the agreement is not the one in force", code="CPA.STATUS", where=where, cure=cure)
 
 
 # --- its facts --------------------------------------------------------------------------------------------------------

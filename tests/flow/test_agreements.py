@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from adapter.errors import NotFoundError, TransportError
+from adapter.flow import register_agreements
 from adapter.flow.agreements import Agreements, Held, Standing
 from adapter.flow.register_agreements import KEPT, MOST_UNKNOWN, RegisterAgreements, folder_of
 from tests.ebxml.agreed import Cpa, Side
@@ -330,3 +332,93 @@ def test_an_answer_that_is_no_agreement_is_a_problem_and_not_believed(
     port = made(service)
     assert port.by_id(UUID, tenant="solvang") is None
     assert list(port.problems().values()) == ["CPA.KIND"]
+
+
+def test_p20_a_guessed_flood_does_not_hide_an_agreement_that_is_known(
+    made: Callable[[Service], Agreements], clock: Clock
+) -> None:
+    service = Service(REGISTERED)
+    port = made(service)
+    assert port.by_id(UUID, tenant="solvang") is not None
+    for number in range(MOST_UNKNOWN + 5):
+        with suppress(NotFoundError):
+            port.by_id(f"{number:08x}-0000-4000-8000-000000000000", tenant="solvang")
+    asked = len(service.asked)
+    assert port.by_id(UUID, tenant="solvang") is not None
+    assert port.by_id(OTHER, tenant="solvang") is None, "not asked for while the flood lasts"
+    assert len(service.asked) == asked
+
+
+def test_that_there_is_no_agreement_between_two_is_believed_for_an_hour(
+    made: Callable[[Service], Agreements], clock: Clock
+) -> None:
+    service = Service()
+    port = made(service)
+    for _ in range(3):
+        assert list(port.between(US, THEM, tenant="solvang")) == []
+    assert len(service.asked) == 1
+    clock.advance(hours=1)
+    service.newest = REGISTERED
+    assert ids(list(port.between(US, THEM, tenant="solvang"))) == [UUID]
+
+
+def test_a_damaged_kept_agreement_is_fetched_anew_and_stops_no_other(
+    made: Callable[[Service], Agreements], folder: Path
+) -> None:
+    assert made(Service(REGISTERED)).by_id(UUID, tenant="solvang") is not None
+    (file,) = (folder / KEPT).rglob("*.xml")
+    (file.parent / "00-broken.xml").write_bytes(b"<half of an agree")
+    (file.parent / "01-gone.xml").symlink_to(file.parent / "nowhere")
+    service = Service()
+    service.away = True
+    assert made(service).by_id(UUID, tenant="solvang") is not None
+
+
+def test_a_folder_that_takes_nothing_is_a_problem_and_stops_no_message(
+    made: Callable[[Service], Agreements], folder: Path
+) -> None:
+    (folder / KEPT).write_bytes(b"a file in the folder's place")
+    port = made(Service(REGISTERED))
+    assert port.by_id(UUID, tenant="solvang") is not None
+    assert port.problems() == {"agreement register of solvang": "CPA.FOLDER"}
+
+
+def test_without_a_folder_the_registers_agreements_are_kept_in_memory_alone(clock: Clock, tmp_path: Path) -> None:
+    service = Service(REGISTERED)
+    kept = RegisterAgreements(service, clock=clock, folder=folder_of(None, "solvang"))
+    assert [kept.by_id(UUID) is not None for _ in range(2)] == [True, True]
+    assert (service.asked, kept.problem, list(tmp_path.iterdir())) == ([UUID], None, [])
+
+
+def test_what_is_kept_in_memory_has_a_bound_and_the_oldest_goes_first(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(register_agreements, "_MOST", 2)
+    service = Service(REGISTERED, OLDER)
+    kept = RegisterAgreements(service, clock=clock)
+    for asked in (UUID, OTHER, OTHER, UUID):
+        assert kept.by_id(asked) is not None
+    assert service.asked == [UUID, OTHER]
+    for number in (1, 2):
+        assert kept.between(US, THEM + number) is not None  # known under its own parties as well
+    assert kept.by_id(UUID) is not None
+    assert service.asked[-1] == UUID
+
+
+def test_p23_tenants_whose_names_look_alike_have_folders_of_their_own(tmp_path: Path) -> None:
+    one, other = folder_of(tmp_path, "nord/sør"), folder_of(tmp_path, "nord-s.r")
+    assert one is not None
+    assert other is not None
+    assert one != other
+    assert one.parent == other.parent == tmp_path / KEPT
+
+
+def test_an_agreement_whose_parties_have_no_her_ids_is_found_by_its_id_alone(
+    made: Callable[[Service], Agreements],
+) -> None:
+    service = Service(REGISTERED)
+    service.by_id[UUID] = REGISTERED.replace(f't:type="HER">{THEM}'.encode(), b't:type="ENH">889640782')
+    port = made(service)
+    found = port.by_id(UUID, tenant="solvang")
+    assert found is not None
+    assert (found.standing, service.asked) == (Standing.VALID, [UUID])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapter.errors import TransportError
+from adapter.errors import RemoteRefusalError, StoreError, TransportError
 from adapter.flow import fetch
 from adapter.flow.parts import Parts
 from adapter.model.wire import InboxItem, Parcel, ReceiptParcel, RemoteStatus, Sent
@@ -212,3 +212,91 @@ def test_a_list_that_cannot_be_read_is_one_alarm_and_one_all_clear(make_rig: Mak
     rig.rounds(6)
     assert rig.steps() == ["accepted"]
     assert [clear for name, clear in rig.alarms if name == "inbox:solvang"] == [False, True]
+
+
+class Refusing(Crowded):
+    """A server that says no: ``refused`` gives the status by the message's number, ``marking`` what marking gets."""
+
+    refused: dict[str, int] = {}
+    marking: list[Exception] = []
+
+    def fetch(self, remote_id: str, receiver: int) -> bytes:
+        if remote_id in self.refused:
+            raise RemoteRefusalError("no", status=self.refused[remote_id])
+        return super().fetch(remote_id, receiver)
+
+    def put_away(self, remote_id: str, receiver: int) -> None:
+        if self.marking:
+            raise self.marking.pop(0)
+        super().put_away(remote_id, receiver)
+
+
+def refusing(rig: Rig, ours: int, **more: Any) -> Refusing:
+    road = Refusing(crowd(rig, 0, ours, **more).documents)
+    road.refused, road.marking = {}, []
+    object.__setattr__(rig.adapter.parts, "roads", {"solvang": road})
+    return road
+
+
+def test_p12_a_message_that_the_server_refuses_to_give_is_looked_past_and_told_once(rig: Rig) -> None:
+    road = refusing(rig, 3)
+    road.refused[number(1)] = 410
+    rig.rounds(3)
+    assert rig.steps() == ["accepted", "accepted"]
+    assert rig.alarms == [(f"fetch:{number(1)}:{US}", False)]
+
+
+@pytest.mark.parametrize(
+    ("faults", "left"),
+    [
+        ([TransportError("the server failed")], 0),  # marked in the next round
+        ([RemoteRefusalError("no", status=400)], 0),
+        ([RemoteRefusalError("gone", status=404)], 1),  # purged there: nothing is left to mark
+    ],
+    ids=["failed", "refused", "purged"],
+)
+def test_a_message_that_cannot_be_marked_as_read_is_stored_once_and_marked_later(
+    rig: Rig, faults: list[Exception], left: int
+) -> None:
+    road = refusing(rig, 1)
+    road.marking = list(faults)
+    rig.rounds(2)
+    assert rig.steps() == ["accepted"]
+    assert (len(road.documents), road.marking) == (left, [])
+    rig.rounds(1)
+    assert (rig.steps(), rig.alarms) == (["accepted"], [])
+
+
+def test_p12_what_cannot_be_read_is_nobody_elses_type_and_is_taken_in(rig: Rig) -> None:
+    road = crowd(rig, 1, 0, types_elsewhere=("DIALOG_NOTAT",))
+    road.documents[number(7)] = b"<not a message"
+    rig.rounds(1)
+    assert list(road.documents) == [number(0)]
+    assert (rig.steps(), rig.attention()) == (["refused"], ["unreadable"])
+
+
+def test_a_stop_ends_the_look_after_the_message_under_way(rig: Rig) -> None:
+    road = crowd(rig, 0, 3)
+    taken: list[bytes] = []
+
+    def receive(row: Any, raw: bytes) -> None:
+        taken.append(raw)
+        rig.adapter.parts.stopping.set()
+
+    assert fetch.poll(rig.adapter.parts, rig.adapter.parts.settings.tenant[0], receive) == 1
+    assert (len(taken), len(road.documents)) == (1, 2)
+
+
+def test_a_message_whose_judging_breaks_waits_and_does_not_hold_up_the_list(rig: Rig) -> None:
+    crowd(rig, 0, 3)
+    taken: list[bytes] = []
+
+    def receive(row: Any, raw: bytes) -> None:
+        taken.append(raw)
+        if len(taken) == 1:
+            raise StoreError("locked")
+
+    assert fetch.poll(rig.adapter.parts, rig.adapter.parts.settings.tenant[0], receive) == 3
+    assert rig.alarms == [("held:solvang", False)]
+    rig.rounds(1)
+    assert rig.steps() == ["accepted"] * 3

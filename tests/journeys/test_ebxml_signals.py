@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from adapter.ebxml.names import Kind
 from adapter.ebxml.opening import open_http
 from adapter.ebxml.read import read, signed_references
 from adapter.ebxml.words import EbError, Envelope
-from adapter.errors import NotFoundError, SettingsError
+from adapter.errors import NotFoundError, SettingsError, StoreError
 from adapter.security.envelope_signature import sign_envelope, verify_envelope
 from adapter.simulator import world as place
+from adapter.store.tables import payload
 from adapter.xmlio import parse, serialise
 from tests.journeys.clinic import CLINIC, SOFTWARE, Clinic, EbxmlRig, PinnedRig, beside
 from tests.journeys.rig import letter, referral
@@ -106,6 +108,13 @@ def test_a_status_request_that_names_no_message_gets_no_answer(rig: EbxmlRig, cl
     reply = clinic.post(sign_envelope(parse(without), clinic.signing, {}))
     assert (reply.status, reply.body) == (204, b"")
     assert events(rig, reply.message_id)[-1][1]["reason"] == "names no message"
+
+
+def test_a_ping_without_an_id_gets_no_answer_that_could_name_it(rig: EbxmlRig, clinic: Clinic) -> None:
+    made = re.sub(rb"<eb:MessageId>[^<]*</eb:MessageId>", b"", serialise(build(clinic.question())))
+    reply = clinic.post(sign_envelope(parse(made), clinic.signing, {}))
+    assert (reply.status, reply.body) == (204, b"")
+    assert events(rig, reply.message_id)[-1][1] == {"kind": "Ping", "reason": "no MessageId"}
 
 
 def test_another_party_than_the_sender_is_not_told_what_became_of_a_message(rig: EbxmlRig, clinic: Clinic) -> None:
@@ -200,6 +209,39 @@ def test_a_pong_that_comes_by_itself_ends_the_wait_and_only_the_partners_own_doe
     assert (found.result, found.signed, found.seconds) == ("answered", True, 6)
     kinds = [kind for kind, _ in events(rig, found.message_id)]
     assert kinds == ["asked", "unproved signal", "unproved signal", "question answered"]
+
+
+def test_a_signed_answer_of_another_kind_ends_no_question(rig: EbxmlRig, clinic: Clinic) -> None:
+    clinic.script = ["silent"]
+
+    def later(seconds: float) -> None:
+        rig.advance(seconds=seconds)
+        names: dict[str, Any] = {"message_id": clinic.new_id(), "now": rig.clock(), "software": SOFTWARE}
+        words = status_response(replace(clinic.asked[0], asked_message_id=clinic.new_id()), "Received", **names)
+        assert clinic.post(clinic.sign(words, clinic.signing)).status == 204
+
+    found = rig.adapter.ping(CLINIC, wait_s=2, pause=later)
+    assert (found.result, found.status) == ("no answer", None)
+    assert [kind for kind, _ in events(rig, found.message_id)] == ["asked", "unproved signal"]
+
+
+@pytest.mark.parametrize("left", [None, b"damaged"], ids=["gone", "damaged"])
+def test_a_receipt_for_an_envelope_that_we_no_longer_have_whole_proves_nothing(
+    rig: EbxmlRig, clinic: Clinic, left: bytes | None
+) -> None:
+    sent = rig.send(referral(CLINIC))
+    clinic.script = ["silent"]
+    rig.rounds(1)
+    named = clinic.got[0].words.message_id
+    with rig.adapter.parts.store.transaction() as db:
+        db.execute(payload.update().where(payload.c.role == f"envelope-{named}").values(content=left))
+    receipt = clinic.receipt(clinic.got[0].words, clinic.got[0].opened)
+    if left is None:
+        assert clinic.post(receipt).status == 204
+    else:
+        with pytest.raises(StoreError, match=r"STORE\.CORRUPT"):  # ours: nothing is said, and it comes again
+            clinic.post(receipt)
+    assert rig.state(sent) == [("unknown", "awaited")]
 
 
 def test_a_second_pong_changes_nothing(rig: EbxmlRig, clinic: Clinic) -> None:

@@ -94,6 +94,20 @@ def test_p28_a_partners_ping_and_its_receipts_go_on_beyond_the_bound(site: Site)
     assert b"Pong" in site.call.post(*packed(site.clinic, ping)).body
 
 
+def test_p28_the_answer_to_a_question_of_ours_goes_on_beyond_the_bound(site: Site) -> None:
+    site.clinic.script = ["silent"]
+
+    def later(seconds: float) -> None:
+        site.rig.advance(seconds=seconds)
+        for what, status in (("forged", 503), ("answer", 204)):
+            back = site.clinic._reply(what, site.clinic.asked[0])
+            assert back is not None
+            assert site.call.post(*packed(site.clinic, back[1])).status == status
+
+    fill(site)
+    assert site.rig.adapter.ping(CLINIC, wait_s=10, pause=later).result == "answered"
+
+
 def test_p28_a_verified_message_takes_no_room_whatever_becomes_of_it(site: Site) -> None:
     site.clinic.script = ["silent"]
     site.rig.send(referral(CLINIC))
