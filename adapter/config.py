@@ -349,6 +349,10 @@ def _check_numbers(settings: Settings) -> None:
                 if (name, field_.name, value) == ("receive", "port", 0):
                     continue  # any free one
                 raise SettingsError("a number above zero is expected", where=f"{name}.{field_.name}")
+    for name, least in (("keep_bytes_days", 1), ("keep_unverified_days", 1), ("unverified_max_bytes", 0)):
+        value = getattr(settings.store, name)
+        if value is not None and value < least:  # days of zero would delete everything at once (P28)
+            raise SettingsError(f"at least {least} is expected", where=f"store.{name}")
 
 
 def _mail_servers(settings: Settings) -> list[tuple[str, MailServerSettings]]:

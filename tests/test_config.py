@@ -42,6 +42,16 @@ def test_small_settings_are_enough_and_the_rest_has_defaults() -> None:
     assert settings.path("keys/a.p12") == Path("/etc/adapter/keys/a.p12")
     assert settings.path("/var/a.p12") == Path("/var/a.p12")
     assert settings.store.keep_bytes_days is None  # P28: nothing is deleted by itself
+    assert settings.store.keep_unverified_days is None
+    assert settings.store.unverified_max_bytes == 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("keep_bytes_days", 0), ("keep_unverified_days", 0), ("unverified_max_bytes", -1)]
+)
+def test_p28_a_retention_that_would_delete_everything_at_once_is_refused(name: str, value: int) -> None:
+    assert _refused(_plain(store={name: value})).where == f"store.{name}"
+    assert read_settings(_plain(store={name: value + 1}), Path("/etc/adapter"))
 
 
 def test_the_commented_example_loads() -> None:

@@ -25,7 +25,6 @@ from tests.journeys.test_ebxml_agreements import (
     agree_on_notes,
     ask,
     asking,
-    clinic,
     cppa,
     note,
     rig,
@@ -33,7 +32,7 @@ from tests.journeys.test_ebxml_agreements import (
 )
 from tests.transport.loopback import Loopback, Reply
 
-__all__ = ["asking", "clinic", "cppa", "rig"]
+__all__ = ["asking", "cppa", "rig"]
 OLDER = UUID[:-1] + ("0" if UUID[-1] != "0" else "1")
 
 
