@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,6 +40,15 @@ _FREE = (
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
 
+
+def _open_items(condition: str) -> sa.Select[Any]:
+    query = sa.select(delivery).where(sa.text(condition), delivery.c.tenant == sa.bindparam("tenant"))
+    query = query.where(delivery.c.remote_id.is_not(None)).order_by(delivery.c.seq)
+    return query.limit(sa.bindparam("limit", type_=sa.Integer))
+
+
+_NOT_PUT_AWAY = _open_items(tables.NOT_PUT_AWAY)
+_NOT_PUT_AWAY_ON_POSTGRES = _open_items(tables.NOT_PUT_AWAY_ON_POSTGRES)
 _FREE_SKIPPING = _FREE.with_for_update(skip_locked=True)
 
 
@@ -98,21 +108,24 @@ def in_step(
     db: sa.Connection, steps: Sequence[Step], limit: int, tenant: str | None = None, *, now: int | None = None
 ) -> list[Row]:
     """Inbound rows in one of the steps, oldest first; with ``now`` without those that wait for a later time."""
-    query = sa.select(delivery).where(delivery.c.step.in_([step.value for step in steps]))
-    if tenant is not None:
-        query = query.where(delivery.c.tenant == tenant)
-    if now is not None:
-        query = query.where(sa.or_(delivery.c.due_at.is_(None), delivery.c.due_at + 0 <= now))
-    query = query.order_by(delivery.c.urgency, delivery.c.seq).limit(limit)
-    return [dict(row) for row in db.execute(query).mappings()]
+    query = _in_step(tuple(steps), tenant is not None, now is not None)
+    return rows_of(db, query, {"tenant": tenant, "now": now, "limit": limit})
+
+
+@lru_cache(maxsize=32)
+def _in_step(steps: tuple[Step, ...], of_tenant: bool, due: bool) -> sa.Select[Any]:
+    query = sa.select(delivery).where(sa.or_(*(delivery.c.step == step.value for step in steps)))
+    if of_tenant:
+        query = query.where(delivery.c.tenant == sa.bindparam("tenant"))
+    if due:
+        query = query.where(sa.or_(delivery.c.due_at.is_(None), delivery.c.due_at + 0 <= sa.bindparam("now")))
+    return query.order_by(delivery.c.urgency, delivery.c.seq).limit(sa.bindparam("limit", type_=sa.Integer))
 
 
 def not_put_away(db: sa.Connection, tenant: str, limit: int) -> list[Row]:
     """Rows whose server has not been told yet that the message is read."""
-    open_ones = tables.NOT_PUT_AWAY_ON_POSTGRES if db.dialect.name == "postgresql" else tables.NOT_PUT_AWAY
-    query = sa.select(delivery).where(sa.text(open_ones))
-    query = query.where(delivery.c.tenant == tenant, delivery.c.remote_id.is_not(None)).order_by(delivery.c.seq)
-    return [dict(row) for row in db.execute(query.limit(limit)).mappings()]
+    query = _NOT_PUT_AWAY_ON_POSTGRES if db.dialect.name == "postgresql" else _NOT_PUT_AWAY
+    return rows_of(db, query, {"tenant": tenant, "limit": limit})
 
 
 def same_message(db: sa.Connection, *, sender: int | None, msg_id: str, tenant: str, besides: int) -> list[Row]:
@@ -178,10 +191,8 @@ def take_lease(db: sa.Connection, name: str, holder: str, *, now: int, until: in
     fence = int(found["fence"]) + other
     # Compare and set: somebody else may have taken the lapsed lease since it was read.
     # A holder that has renewed it while we waited for its write (PostgreSQL) keeps it, so the time counts too.
-    same = (lease.c.holder == found["holder"], lease.c.fence == found["fence"], lease.c.until == found["until"])
-    unchanged = sa.and_(lease.c.name == name, *same)
-    taken = db.execute(lease.update().where(unchanged).values(holder=holder, until=until, fence=fence)).rowcount
-    return fence if taken else None
+    unchanged = {"name": name, "holder": found["holder"], "fence": found["fence"], "until": found["until"]}
+    return fence if change(db, lease, unchanged, {"holder": holder, "until": until, "fence": fence}) else None
 
 
 def drop_lease(db: sa.Connection, name: str, holder: str, *, now: int) -> None:

@@ -176,6 +176,12 @@ _POLLS = (
     .order_by(delivery.c.poll_at)
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
+_OVERDUE = (
+    sa.select(delivery)
+    .where(delivery.c.overdue_at <= _NOW)
+    .order_by(delivery.c.urgency, delivery.c.overdue_at)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
 _WHOLE = _due(_NOW).where(delivery.c.due_at <= _NOW, delivery.c.message_id == sa.bindparam("message_id"))
 _WHOLE = _WHOLE.order_by(delivery.c.urgency, delivery.c.seq, delivery.c.is_copy, delivery.c.party)
 
@@ -224,12 +230,12 @@ def due_rows(db: sa.Connection, *, now: int) -> int:
 
 def expired_claims(db: sa.Connection, now: int) -> list[Row]:
     """Rows left in *sending* by a worker that died: their outcome is unknown."""
-    return [dict(row) for row in db.execute(_EXPIRED, {"now": now}).mappings()]
+    return rows_of(db, _EXPIRED, {"now": now})
 
 
 def claims_of(db: sa.Connection, worker: str) -> list[Row]:
     """Rows that this worker is sending."""
-    return [dict(row) for row in db.execute(_CLAIMED_BY, {"worker": worker}).mappings()]
+    return rows_of(db, _CLAIMED_BY, {"worker": worker})
 
 
 def add_remote_id(db: sa.Connection, message_id: str, remote_id: str, *, at: int) -> None:
@@ -243,8 +249,8 @@ def remote_ids(db: sa.Connection, message_id: str) -> list[str]:
 
 def due_polls(db: sa.Connection, now: int, limit: int) -> list[str]:
     """Message ids whose status is due, oldest first."""
-    found = db.execute(_POLLS, {"now": now, "limit": 10 * limit}).scalars()
-    return list(dict.fromkeys(found))[:limit]
+    found = rows_of(db, _POLLS, {"now": now, "limit": 10 * limit})
+    return list(dict.fromkeys(row["message_id"] for row in found))[:limit]
 
 
 def deliveries(db: sa.Connection, message_id: str) -> list[Row]:
@@ -264,9 +270,7 @@ def find_sent(db: sa.Connection, tenant: str, msg_id: str) -> Row | None:
 
 def overdue(db: sa.Connection, now: int, limit: int = 500) -> list[Row]:
     """Rows whose next overdue look has come (P9), most urgent first."""
-    query = sa.select(delivery).where(delivery.c.overdue_at <= now)
-    query = query.order_by(delivery.c.urgency, delivery.c.overdue_at).limit(limit)
-    return [dict(row) for row in db.execute(query).mappings()]
+    return rows_of(db, _OVERDUE, {"now": now, "limit": limit})
 
 
 def set_columns(db: sa.Connection, delivery_id: str, **columns: object) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+import adapter.store.statements as statements
 from adapter.model.delivery import Answer, Leg, Step, outcome
 from adapter.store.database import add_once, from_us
 from adapter.store.journal import add_event
@@ -31,6 +32,7 @@ def state_of(row: Row) -> str:
     return outcome(Leg(row["leg"]), Answer(row["answer"])).value
 
 
+_PAUSED = sa.select(pause).where(pause.c.tenant == sa.bindparam("tenant"), pause.c.again_at > sa.bindparam("now"))
 _LISTED = (
     delivery.c.id.label("delivery_id"),
     delivery.c.message_id,
@@ -189,9 +191,7 @@ def resume_tenant(db: sa.Connection, tenant: str) -> bool:
 
 def paused(db: sa.Connection, tenant: str, now: int) -> Row | None:
     """The pause that holds this tenant now."""
-    query = sa.select(pause).where(pause.c.tenant == tenant, pause.c.again_at > now)
-    found = db.execute(query).mappings().first()
-    return None if found is None else dict(found)
+    return next(iter(statements.rows_of(db, _PAUSED, {"tenant": tenant, "now": now})), None)
 
 
 def pause_reason(db: sa.Connection, tenant: str) -> str | None:
