@@ -151,6 +151,33 @@ def test_an_inbox_that_another_worker_holds_is_left_to_it(rig: Rig) -> None:
     assert rig.steps() == ["accepted"]
 
 
+def test_an_inbox_that_was_lost_while_the_server_was_told_of_the_last_round_is_left(rig: Rig) -> None:
+    road = crowd(rig, 0, 2)
+    parts: Parts = rig.adapter.parts
+    item = road.unread([US])[0]
+    fetch.remember(parts, parts.settings.tenant[0], road.fetch(item.remote_id, US), road=road.name, item=item)
+    told: list[str] = []
+
+    def slowly(remote_id: str, receiver: int) -> None:
+        told.append(remote_id)
+        rig.advance(seconds=61)
+        now = parts.store.now_us()
+        with parts.store.transaction() as db:
+            assert inbox.take_lease(db, "inbox:solvang", "somebody else", now=now, until=now + 60_000_000)
+
+    road.put_away = slowly  # type: ignore[method-assign]
+    assert fetch.poll(parts, parts.settings.tenant[0], lambda row, raw: None) == 0
+    assert (told, len(road.fetched)) == ([item.remote_id], 1)
+
+
+def test_a_look_into_an_empty_inbox_writes_twice_for_its_lease_and_nothing_else(rig: Rig) -> None:
+    crowd(rig, 0, 0)
+    parts: Parts = rig.adapter.parts
+    before = parts.store.commits
+    fetch.poll(parts, parts.settings.tenant[0], lambda row, raw: None)
+    assert parts.store.commits - before == 2
+
+
 def test_a_message_that_another_worker_has_stored_a_moment_ago_is_not_stored_again(rig: Rig) -> None:
     rig.world.inject(letter(rig), US)
     parts: Parts = rig.adapter.parts
