@@ -19,7 +19,8 @@ demo: .venv/installed
 	$(BIN)/adapter demo
 
 # Two workers; a file's tests stay together, and files begin in order, so that the long runs of kills are not the last.
-# JOBS=0 runs all in one process.
+# JOBS=0 runs all in one process. Bytecode is kept whatever the environment says: without it, half a minute goes by in
+# compiling the tests and the programs that they start.
 JOBS ?= 2
 test: .venv/installed
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile --no-loadscope-reorder
