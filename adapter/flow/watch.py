@@ -160,8 +160,10 @@ def tell_problems(parts: Parts) -> None:
 
 
 # Reasons that have an alarm of their own: a crash between the commit and the bell must not keep it silent.
+# And what was not delivered, for which nobody else will do anything any more.
 MUST_RING = frozenset(
     {"emergency with faults", "emergency rejected", "spoof suspected", "conflict", "unreadable", "quarantined", "late"}
+    | {"refused", "transport rejected", "abandoned", "suspended"}
 )
 
 

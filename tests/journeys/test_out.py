@@ -247,6 +247,17 @@ def test_a_transport_rejection_is_refused_and_asks_for_a_person(rig: Rig) -> Non
     assert rig.attention() == ["transport rejected"]
 
 
+def test_p26_what_was_not_delivered_rings_once_and_is_clear_when_it_is_settled(rig: Rig) -> None:
+    rig.world.script(place.GRANLI_FRISKLIV, "transport reject")
+    sent = rig.send(referral())
+    rig.rounds(4)
+    (row,) = rig.adapter.show(sent)["deliveries"]
+    assert rig.alarms == [(f"attention:{row['id']}", False)]
+    rig.adapter.settle(row["id"], by="someone", note="told by telephone")
+    rig.rounds(2)
+    assert rig.alarms[1:] == [(f"attention:{row['id']}", True)]
+
+
 def test_p5_a_change_waits_until_its_original_is_sent(make_rig: MakeRig) -> None:
     rig = make_rig(faults={POST: [("429", 1, 300)]})
     first = rig.send(referral())
