@@ -21,6 +21,7 @@ class Call:
         self.over = over
         self.head = b""
         self.read = 0  # bytes of the body
+        self.closed = threading.Event()
 
     def read_head(self) -> None:
         while b"\r\n\r\n" not in self.head:
@@ -107,6 +108,7 @@ class Rude:
 
     def _play(self, line: socket.socket, play: Play) -> None:
         line.settimeout(1.5)
+        call: Call | None = None
         try:
             if self._tls is not None:
                 line = self._tls.wrap_socket(line, server_side=True)
@@ -117,6 +119,8 @@ class Rude:
             pass  # the other side hung up: what these tests are about
         finally:
             line.close()
+            if call is not None:
+                call.closed.set()
 
     def __enter__(self) -> Self:
         self._threads[0].start()

@@ -194,6 +194,7 @@ def test_a_kept_connection_that_the_server_has_closed_is_not_used_again() -> Non
         client = EbmsHttpClient(FAST)
         for _ in range(3):
             assert client.post(server.url, HEADERS, (BODY,)).body == BODY
+            assert server.calls[-1].closed.wait(5)
         assert len(server.calls) == 3
 
 
