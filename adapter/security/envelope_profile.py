@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
+from cryptography import x509
 from lxml import etree
 
-from adapter.errors import EnvelopeSignatureError, SignatureError
+from adapter.errors import EnvelopeSignatureError, SignatureError, UnreadableError
 from adapter.security.profile import (
     CANONICAL_FORMS,
     DIGESTS,
@@ -34,7 +36,9 @@ from adapter.security.profile import (
     inherited_by,
     parts_of,
     read_base64,
+    read_certificates,
     read_form,
+    written,
 )
 
 Element = etree._Element
@@ -52,10 +56,12 @@ _STEP = r"\s*ancestor-or-self\s*::\s*node\s*\(\s*\)\s*\[\s*@([\w.-]+):actor\s*=\
 _EXPRESSION = re.compile(rf"\s*not\s*\({_STEP}\|{_STEP}\)\s*")
 _MAX_EXPRESSION = 1_000
 _REFERENCE = f"{{{DS}}}Reference"
-# Digests, and URIs of parts, that are written without an escape or a line end.
+# Digests, and URIs of parts, that are written without an escape or a line end; the signature's value, in lines or not.
 _VARIABLE = re.compile(
-    rb'((?<=DigestValue>)[A-Za-z0-9+/]{20,90}={0,2}(?=</)|(?<= URI=")cid:[A-Za-z0-9._@+=-]{1,200}(?="))'
+    rb'((?<=DigestValue>)[A-Za-z0-9+/]{20,90}={0,2}(?=</)|(?<= URI=")cid:[A-Za-z0-9._@+=-]{1,200}(?=")'
+    rb"|(?<=SignatureValue>)(?:[A-Za-z0-9+/=\s]|&#13;){100,2000}(?=</))"
 )
+_X509_DATA, _X509_CERTIFICATE = f"{{{DS}}}X509Data", f"{{{DS}}}X509Certificate"
 _MAX_KEPT_BYTES, _MAX_KEPT_VALUES = 8_000, 20
 
 
@@ -92,7 +98,7 @@ class EnvelopePlan(NamedTuple):
 
     octets: bytes
     value: bytes
-    key_info: Element
+    certificate: x509.Certificate
     method: str
     root: RootReference
     parts: tuple[PartReference, ...]
@@ -124,6 +130,10 @@ class failing:  # noqa: N801  (reads as a word: with failing("50"))
 
 def read_envelope_plan(signature: Element, allow_sha1: bool) -> EnvelopePlan:
     """The plan of a Signature that keeps to the profile; raises EnvelopeSignatureError for any other."""
+    inherited = tuple(inherited_by(signature))
+    plan = _by_template(written(signature), inherited)
+    if plan is not None and (allow_sha1 or SHA1_NAMES.isdisjoint(plan.algorithms)):
+        return plan
     within = {child.tag for child in signature}
     for tag, rule in _NEEDED:
         if tag not in within:
@@ -131,14 +141,26 @@ def read_envelope_plan(signature: Element, allow_sha1: bool) -> EnvelopePlan:
     with failing("50"):
         info, value, key_info = parts_of(signature, "SignedInfo", "SignatureValue", "KeyInfo")
         octets_value = read_base64(value)
-    # UTF-8, because lxml writes a letter outside ASCII in a name as a character reference, which nobody can read back.
-    raw, inherited = etree.tostring(info, encoding="utf-8", with_tail=False), tuple(inherited_by(signature))
-    signed = _by_template(raw, inherited) or _read_signed_info(raw, inherited)
+    signed = _read_signed_info(written(info), inherited)
     if not allow_sha1 and not SHA1_NAMES.isdisjoint(signed.algorithms):
         raise broken("SHA-1 is not accepted from this sender", "84", algorithms=signed.algorithms)
-    return EnvelopePlan(
-        signed.octets, octets_value, key_info, signed.method, signed.root, signed.parts, signed.algorithms
-    )
+    return _plan(signed, octets_value, _read_certificate(key_info))
+
+
+def _plan(signed: SignedInfo, value: bytes, certificate: x509.Certificate) -> EnvelopePlan:
+    return EnvelopePlan(signed.octets, value, certificate, signed.method, signed.root, signed.parts, signed.algorithms)
+
+
+def _read_certificate(key_info: Element) -> x509.Certificate:
+    """The one certificate in KeyInfo's one X509Data: the signer's."""
+    blocks = list(key_info.iterchildren(_X509_DATA))
+    if len(blocks) != 1:
+        raise broken("KeyInfo must hold one X509Data", "65" if blocks else "41")
+    if len(list(islice(blocks[0].iterchildren(_X509_CERTIFICATE), 2))) > 1:
+        raise broken("X509Data must hold the signer's certificate alone", "65")
+    with failing("46"):
+        (certificate,) = read_certificates(key_info)
+    return certificate
 
 
 def _read_signed_info(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> SignedInfo:
@@ -162,36 +184,46 @@ def _read_signed_info(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> Sig
     return SignedInfo(octets, name, root, parts, tuple(dict.fromkeys((name, *digests))))
 
 
-# --- one sender's signatures differ in digests and Content-IDs alone --------------------------------------------------
+# --- one sender's signatures differ in digests, Content-IDs and the value alone ---------------------------------------
 
 
-def _by_template(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> SignedInfo | None:
-    """The same, from what was read of an earlier one that differs in plain digests and URIs only; None: not that plain.
+def _by_template(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> EnvelopePlan | None:
+    """The same, from what was read of an earlier one that differs in plain digests, URIs and the value only.
 
-    Neither kind of value is changed by C14N. Whatever else is in it is part of the template, to the byte.
+    None: it is not that plain, or refused: reading every part of it says why. Digests and URIs of these forms are not
+    changed by C14N, and whatever else is in it, the certificate too, is part of the template, to the byte.
     """
     if len(raw) > _MAX_KEPT_BYTES:
         return None
     around = _VARIABLE.split(raw)  # with the values at the odd places
     found = around[1::2]
-    if not 1 <= len(found) <= _MAX_KEPT_VALUES:
+    if not 2 <= len(found) <= _MAX_KEPT_VALUES or len(found[-1]) < _LEAST_VALUE or max(map(len, found[:-1])) > _MOST:
         return None
     stand_ins = [_stand_in(number, one[:4] == b"cid:") for number, one in enumerate(found)]
     around[1::2] = stand_ins
     kept = _read_template(b"".join(around), inherited, tuple(stand_ins))
     if kept is None:
         return None
-    around[::2], around[1::2] = kept.pieces, found
+    try:
+        value = decode(found[-1].replace(b"&#13;", b" ").decode())
+        digests: dict[int | None, bytes] = {place: decode(found[place].decode()) for place in kept.digests}
+    except SignatureError:
+        return None
     parts = []
     for (uri_at, digest_at), part in zip(kept.parts, kept.signed.parts, strict=True):
         uri = part.uri if uri_at is None else found[uri_at].decode()
         content_id = part.content_id if uri_at is None else uri[4:]
-        parts.append(PartReference(uri, content_id, part.algorithm, _digest(part.digest, digest_at, found)))
+        parts.append(PartReference(uri, content_id, part.algorithm, digests.get(digest_at, part.digest)))
     if len({part.content_id for part in parts}) < len(parts):
-        raise broken("two references name one part")
+        return None
     form, without_next, algorithm, digest = kept.signed.root
-    root = RootReference(form, without_next, algorithm, _digest(digest, kept.root, found))
-    return SignedInfo(b"".join(around), kept.signed.method, root, tuple(parts), kept.signed.algorithms)
+    root = RootReference(form, without_next, algorithm, digests.get(kept.root, digest))
+    octets = b"".join([octet for pair in zip(kept.pieces, (*found[:-1], b""), strict=True) for octet in pair])
+    signed = kept.signed
+    return EnvelopePlan(octets, value, kept.certificate, signed.method, root, tuple(parts), signed.algorithms)
+
+
+_LEAST_VALUE, _MOST = 100, 250  # characters: of a signature's value, and of what else is put in
 
 
 @lru_cache(maxsize=64)
@@ -200,18 +232,16 @@ def _stand_in(number: int, is_uri: bool) -> bytes:
     return b"cid:stand-in-%d@template" % number if is_uri else b64encode(b"stand-in of a digest %011d" % number)
 
 
-def _digest(read: bytes, place: int | None, found: Sequence[bytes]) -> bytes:
-    with failing("64"):
-        return read if place is None else decode(found[place].decode())
-
-
 class Template(NamedTuple):
-    """What one sender's SignedInfo holds apart from the values: the canonical octets between them, what it says with
-    stand-ins, and the values' places: of the envelope's digest, and of each part's URI and digest. None: it is fixed.
+    """What one sender's signatures hold apart from the values: SignedInfo's canonical octets between them, what it says
+    with stand-ins, the certificate, and the values' places: the digests', the envelope's digest's, and each part's URI
+    and digest. None: it is fixed.
     """
 
-    pieces: list[bytes]
+    pieces: tuple[bytes, ...]
     signed: SignedInfo
+    certificate: x509.Certificate
+    digests: tuple[int, ...]
     root: int | None
     parts: tuple[tuple[int | None, int | None], ...]
 
@@ -220,21 +250,28 @@ class Template(NamedTuple):
 def _read_template(
     template: bytes, inherited: tuple[tuple[str, str], ...], stand_ins: tuple[bytes, ...]
 ) -> Template | None:
-    """None unless each stand-in stands for one value alone."""
-    signed = _read_signed_info(template, inherited)
+    """None unless each stand-in stands for one value alone, and the last one for the signature's."""
+    *inside, last = stand_ins
+    try:
+        info, value, key_info = parts_of(as_apex(template), "SignedInfo", "SignatureValue", "KeyInfo")
+        signed, certificate = _read_signed_info(written(info), inherited), _read_certificate(key_info)
+    except (EnvelopeSignatureError, SignatureError, UnreadableError):
+        return None
+    if len(value) or (value.text or "").encode() != last or any(template.count(one) != 1 for one in stand_ins):
+        return None
     read = [b64encode(signed.root.digest), *(b64encode(part.digest) for part in signed.parts)]
     read += [part.uri.encode() for part in signed.parts]
     pieces, rest = [], signed.octets
-    for one in stand_ins:
+    for one in inside:
         before, there, rest = rest.partition(one)
         if not there or signed.octets.count(one) != 1 or read.count(one) != 1:
             return None
         pieces.append(before)
-    places = {one: number for number, one in enumerate(stand_ins)}
-    at = [places.get(one) for one in read]
-    count = len(signed.parts)
+    places = {one: number for number, one in enumerate(inside)}
+    at, count = [places.get(one) for one in read], len(signed.parts)
+    digests = tuple(number for number in at[: 1 + count] if number is not None)
     uris_and_digests = tuple(zip(at[1 + count :], at[1 : 1 + count], strict=True))
-    return Template([*pieces, rest], signed, at[0], uris_and_digests)
+    return Template((*pieces, rest), signed, certificate, digests, at[0], uris_and_digests)
 
 
 def _read_references(references: list[Element]) -> tuple[RootReference, tuple[PartReference, ...], list[str]]:

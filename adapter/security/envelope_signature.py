@@ -53,7 +53,6 @@ from adapter.security.profile import (
     SHA1_NAMES,
     SHA256,
     is_same,
-    read_certificates,
 )
 
 Element = etree._Element
@@ -248,13 +247,7 @@ def _find_signature(root: Element, header: Element | None) -> Element:
 
 
 def _check_value(plan: EnvelopePlan, pinned: x509.Certificate | None) -> x509.Certificate:
-    blocks = list(plan.key_info.iterchildren(_X509_DATA))
-    if len(blocks) != 1:
-        raise broken("KeyInfo must hold one X509Data", "65" if blocks else "41")
-    if len(list(islice(blocks[0].iterchildren(_X509_CERTIFICATE), 2))) > 1:
-        raise broken("X509Data must hold the signer's certificate alone", "65")
-    with failing("46"):
-        (certificate,) = read_certificates(plan.key_info)
+    certificate = plan.certificate
     if pinned is not None and not is_same(certificate, pinned):
         raise broken("another certificate than the agreed one has signed", "44", algorithms=plan.algorithms)
     if not xmldsig.has_signed(certificate, plan.value, plan.octets, plan.method):

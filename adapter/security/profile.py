@@ -91,7 +91,7 @@ def broken(text: str) -> SignatureError:
 def read_plan(signature: Element, allow_sha1: bool) -> Plan:
     """The plan of a Signature that keeps to the profile; raises SignatureError for any other."""
     inherited = tuple(inherited_by(signature))
-    plan = _by_template(_written(signature), inherited)
+    plan = _by_template(written(signature), inherited)
     if plan is not None and (allow_sha1 or not is_sha1(plan.asked)):
         return plan
     octets, asked, digest, value, key_info = _read_parts(signature, inherited)
@@ -106,10 +106,11 @@ def is_sha1(asked: Asked) -> bool:
     return asked.method in SHA1_NAMES or asked.digest_method in SHA1_NAMES
 
 
-def _written(element: Element) -> bytes:
+def written(element: Element) -> bytes:
+    """The element as a document of its own, with the namespaces in scope."""
     # UTF-8, because lxml writes a letter outside ASCII in a name as a character reference, which nobody can read back.
-    written: bytes = etree.tostring(element, encoding="utf-8", with_tail=False)
-    return written
+    out: bytes = etree.tostring(element, encoding="utf-8", with_tail=False)
+    return out
 
 
 def inherited_by(signature: Element) -> Iterator[tuple[str, str]]:
@@ -184,7 +185,7 @@ def _read_parts(
 ) -> tuple[bytes, Asked, bytes, Element, Element]:
     """SignedInfo as it was signed, what it asks for and its digest as written; SignatureValue and KeyInfo."""
     info, value, key_info = parts_of(signature, "SignedInfo", "SignatureValue", "KeyInfo")
-    octets, digest, asked = _read_signed_info(_written(info), inherited)
+    octets, digest, asked = _read_signed_info(written(info), inherited)
     return octets, asked, digest, value, key_info
 
 

@@ -66,7 +66,7 @@ def has_template(data: bytes) -> bool:
     signature = signature_of(data)
     assert signature is not None
     inherited = tuple(profile.inherited_by(signature))
-    return profile._by_template(profile._written(signature), inherited) is not None
+    return profile._by_template(profile.written(signature), inherited) is not None
 
 
 def in_lines(data: bytes, end: bytes) -> bytes:
