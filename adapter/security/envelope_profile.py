@@ -58,8 +58,8 @@ _MAX_EXPRESSION = 1_000
 _REFERENCE = f"{{{DS}}}Reference"
 # Digests, and URIs of parts, that are written without an escape or a line end; the signature's value, in lines or not.
 _VARIABLE = re.compile(
-    rb'((?<=DigestValue>)[A-Za-z0-9+/]{20,90}={0,2}(?=</)|(?<= URI=")cid:[A-Za-z0-9._@+=-]{1,200}(?=")'
-    rb"|(?<=SignatureValue>)(?:[A-Za-z0-9+/=\s]|&#13;){100,2000}(?=</))"
+    rb'DigestValue>([A-Za-z0-9+/]{20,90}={0,2})</| URI="(cid:[A-Za-z0-9._@+=-]{1,200})"'
+    rb"|SignatureValue>([A-Za-z0-9+/=\s&#;]{100,2000})</"  # &#13;
 )
 _X509_DATA, _X509_CERTIFICATE = f"{{{DS}}}X509Data", f"{{{DS}}}X509Certificate"
 _MAX_KEPT_BYTES, _MAX_KEPT_VALUES = 8_000, 20
@@ -195,8 +195,15 @@ def _by_template(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> Envelope
     """
     if len(raw) > _MAX_KEPT_BYTES:
         return None
-    around = _VARIABLE.split(raw)  # with the values at the odd places
-    found = around[1::2]
+    around: list[bytes] = []
+    found: list[bytes] = []
+    start = 0
+    for match in _VARIABLE.finditer(raw):
+        begin, end = match.span(match.lastindex or 0)
+        around += (raw[start:begin], b"")  # the stand-ins go to the odd places
+        found.append(raw[begin:end])
+        start = end
+    around.append(raw[start:])
     if not 2 <= len(found) <= _MAX_KEPT_VALUES or len(found[-1]) < _LEAST_VALUE or max(map(len, found[:-1])) > _MOST:
         return None
     stand_ins = [_stand_in(number, one[:4] == b"cid:") for number, one in enumerate(found)]
