@@ -9,7 +9,7 @@ the head without a blank line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -123,19 +123,27 @@ def find_head(data: bytes, start: int, end: int, limits: MimeLimits) -> tuple[He
 
 
 def _read(block: bytes, limits: MimeLimits) -> Head:
-    block = block.replace(b"\r\n", b"\n")
-    lines = block.split(b"\n")
+    if block.isascii():
+        text = block.decode("ascii").replace("\r\n", "\n")
+        lines = text.split("\n")
+        _guard_lines(lines, limits)
+        return _plain(lines) if "\r" not in text else _unusual(_joined([line.encode() for line in lines]))
+    rows = block.replace(b"\r\n", b"\n").split(b"\n")
+    _guard_lines(rows, limits)
+    return _unusual(_joined(rows))
+
+
+def _guard_lines(lines: Sequence[str] | Sequence[bytes], limits: MimeLimits) -> None:
     if len(lines) > limits.head_lines:
         raise UnreadableError(f"a head has more than {limits.head_lines} lines", code="MIME.HEADERS")
     if len(max(lines, key=len)) > limits.line_bytes:
         raise UnreadableError(f"a header line is longer than {limits.line_bytes} bytes", code="MIME.LINE")
-    return _plain(block.decode("ascii")) if block.isascii() and b"\r" not in block else _unusual(_joined(lines))
 
 
-def _plain(block: str) -> Head:
+def _plain(lines: Iterable[str]) -> Head:
     """ASCII in whole lines, as nearly all heads are: what the package makes of it, at a twentieth of the price."""
     fields: list[tuple[str, str]] = []
-    for line in block.split("\n"):
+    for line in lines:
         name, colon, value = line.partition(":")
         if name in _USUAL and colon:
             fields.append((name, value.strip()))

@@ -44,6 +44,7 @@ from adapter.security.keys import MAX_KEY_BITS, MIN_KEY_BITS
 
 MAX_BYTES = 60_000_000
 _BLOCK, _KEY = 16, 32
+_SMALL_BYTES = 65_536  # so much may lie in memory twice
 
 
 class Unwrapper(Protocol):
@@ -196,6 +197,9 @@ def _unwrap(key: DecryptionKey, entry: Recipient, cipher: Cipher) -> bytes:
 def _open(found: Enveloped, content_key: bytes) -> bytes:
     block, size = found.cipher.block_bytes, found.size_bytes
     context = BlockCipher(_algorithm(found.cipher, content_key), modes.CBC(found.iv)).decryptor()
+    if size <= _SMALL_BYTES and len(found.pieces) == 1:
+        plain = context.update(found.pieces[0])
+        return plain[: size - _padding(plain[-block:], block)]
     out = BytesIO()
     out.seek(size + block - 1)
     out.write(b"\0")  # update_into asks for room beyond what it writes
