@@ -6,7 +6,6 @@ Most partners' libraries write the same form, so that what they send is recognis
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -73,7 +72,7 @@ def read_written(enveloped: bytes, certificate: x509.Certificate) -> Enveloped |
 
     None: it is in another form or broken, or another than the owner of ``certificate`` is its recipient.
     """
-    form = _form(certificate)
+    form = _form_for(certificate)
     found = form.match(enveloped) if form is not None else None
     if found is None:
         return None
@@ -92,7 +91,20 @@ def _read_length(octets: bytes) -> int:
     return octets[0] if len(octets) == 1 else int.from_bytes(octets[1:], "big")
 
 
-@lru_cache(maxsize=256)
+_FORMS: dict[int, tuple[x509.Certificate, re.Pattern[bytes] | None]] = {}
+_MOST_FORMS = 64
+
+
+def _form_for(certificate: x509.Certificate) -> re.Pattern[bytes] | None:
+    """Kept by the certificate's place in memory, because it is slow to hash; our keys are few, and live long."""
+    kept = _FORMS.get(id(certificate))
+    if kept is None or kept[0] is not certificate:
+        if len(_FORMS) >= _MOST_FORMS:
+            _FORMS.clear()
+        kept = _FORMS[id(certificate)] = certificate, _form(certificate)
+    return kept[1]
+
+
 def _form(certificate: x509.Certificate) -> re.Pattern[bytes] | None:
     """All that stands before the ciphertext; None for a key that is not RSA."""
     key = certificate.public_key()

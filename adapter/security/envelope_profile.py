@@ -56,11 +56,9 @@ _STEP = r"\s*ancestor-or-self\s*::\s*node\s*\(\s*\)\s*\[\s*@([\w.-]+):actor\s*=\
 _EXPRESSION = re.compile(rf"\s*not\s*\({_STEP}\|{_STEP}\)\s*")
 _MAX_EXPRESSION = 1_000
 _REFERENCE = f"{{{DS}}}Reference"
-# Digests, and URIs of parts, that are written without an escape or a line end; the signature's value, in lines or not.
-_VARIABLE = re.compile(
-    rb'DigestValue>([A-Za-z0-9+/]{20,90}={0,2})</| URI="(cid:[A-Za-z0-9._@+=-]{1,200})"'
-    rb"|SignatureValue>([A-Za-z0-9+/=\s&#;]{100,2000})</"  # &#13;
-)
+# Digests, and URIs of parts, that are written without an escape or a line end.
+_VARIABLE = re.compile(rb'DigestValue>([A-Za-z0-9+/]{20,90}={0,2})</| URI="(cid:[A-Za-z0-9._@+=-]{1,200})"')
+_VALUE, _LEAST_VALUE = b"SignatureValue>", 100  # characters; in lines or not
 _X509_DATA, _X509_CERTIFICATE = f"{{{DS}}}X509Data", f"{{{DS}}}X509Certificate"
 _MAX_KEPT_BYTES, _MAX_KEPT_VALUES = 8_000, 20
 
@@ -195,16 +193,20 @@ def _by_template(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> Envelope
     """
     if len(raw) > _MAX_KEPT_BYTES:
         return None
+    value_at = raw.find(_VALUE) + len(_VALUE)
+    value_end = raw.find(b"<", value_at)
+    if value_at < len(_VALUE) or value_end < value_at + _LEAST_VALUE:
+        return None
     around: list[bytes] = []
     found: list[bytes] = []
     start = 0
-    for match in _VARIABLE.finditer(raw):
-        begin, end = match.span(match.lastindex or 0)
+    spans = [match.span(match.lastindex or 0) for match in _VARIABLE.finditer(raw, 0, value_at)]
+    for begin, end in (*spans, (value_at, value_end)):
         around += (raw[start:begin], b"")  # the stand-ins go to the odd places
         found.append(raw[begin:end])
         start = end
     around.append(raw[start:])
-    if not 2 <= len(found) <= _MAX_KEPT_VALUES or len(found[-1]) < _LEAST_VALUE or max(map(len, found[:-1])) > _MOST:
+    if not 2 <= len(found) <= _MAX_KEPT_VALUES:
         return None
     stand_ins = [_stand_in(number, one[:4] == b"cid:") for number, one in enumerate(found)]
     around[1::2] = stand_ins
@@ -228,9 +230,6 @@ def _by_template(raw: bytes, inherited: tuple[tuple[str, str], ...]) -> Envelope
     octets = b"".join([octet for pair in zip(kept.pieces, (*found[:-1], b""), strict=True) for octet in pair])
     signed = kept.signed
     return EnvelopePlan(octets, value, kept.certificate, signed.method, root, tuple(parts), signed.algorithms)
-
-
-_LEAST_VALUE, _MOST = 100, 250  # characters: of a signature's value, and of what else is put in
 
 
 @lru_cache(maxsize=64)
