@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from adapter.cli.doctor_row import Row, row
 from adapter.config import Settings
 from adapter.errors import AdapterError
-
-if TYPE_CHECKING:
-    from adapter.cli.doctor_checks import Row
 
 CHECK = "agreements"
 ENDS_SOON_DAYS = 30  # a renewed agreement takes the partner its time
@@ -27,15 +24,15 @@ def agreement_rows(settings: Settings, at: datetime) -> Iterator[Row]:
     port = Agreements(settings.path(directory), clock=lambda: at)
     held = port.all()
     for name, code in port.problems().items():
-        yield _row(name, "error", f"it cannot be used: {code}", "adapter cpa check FILE tells what is wrong")
+        yield row(name, "error", f"it cannot be used: {code}", "adapter cpa check FILE tells what is wrong")
     number = len(held)
-    yield _row(CHECK, "ok", f"{number} agreement{'s' * (number != 1)}")
+    yield row(CHECK, "ok", f"{number} agreement{'s' * (number != 1)}")
     for one in held:
         agreement, place = one.agreement, f"agreement {one.name}"
         if not agreement.valid_at(at):
-            yield _row(place, "warning", "not in force: nothing is sent under it", "get the renewed one")
+            yield row(place, "warning", "not in force: nothing is sent under it", "get the renewed one")
         elif agreement.end is not None and (agreement.end - at).days <= ENDS_SOON_DAYS:
-            yield _row(place, "warning", f"ends in {(agreement.end - at).days} days", "get the renewed one")
+            yield row(place, "warning", f"ends in {(agreement.end - at).days} days", "get the renewed one")
         yield from _differences(settings, settings.path(directory) / one.name, place, at)
 
 
@@ -45,11 +42,7 @@ def _differences(settings: Settings, file: Path, place: str, at: datetime) -> It
     try:
         found = diff_settings(file.read_bytes(), settings, at)
     except (AdapterError, OSError) as error:
-        yield _row(place, "warning", str(getattr(error, "text", "it cannot be read")), getattr(error, "cure", None))
+        yield row(place, "warning", str(getattr(error, "text", "it cannot be read")), getattr(error, "cure", None))
         return
     for what in dict.fromkeys(one.what for one in found if one.what != "period"):
-        yield _row(place, "warning", f"differs from settings and address book: {what}", "adapter cpa diff FILE")
-
-
-def _row(check: str, status: str, text: str, cure: str | None = None) -> Row:
-    return {"check": check, "status": status, "text": text, "cure": cure}
+        yield row(place, "warning", f"differs from settings and address book: {what}", "adapter cpa diff FILE")

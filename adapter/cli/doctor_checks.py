@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from adapter.cli.doctor_agreements import agreement_rows
+from adapter.cli.doctor_row import Row, row
 from adapter.cli.doctor_tls import CLIENT, ENDPOINT, client_rows, endpoint_rows
 from adapter.config import Settings, TenantSettings
 from adapter.errors import AdapterError
@@ -23,15 +24,10 @@ if TYPE_CHECKING:
     from adapter.flow.parts import MailRoad
     from adapter.model.partner import AddressBook
 
-Row = dict[str, str | None]
 COUNTDOWN_DAYS = (3, 14, 30)  # error, warning, warning (P27)
 CLOCK_WARNS_S, CLOCK_FAILS_S = 5.0, 60.0
 MAILBOX_WARNS, MAILBOX_FAILS = 0.8, 0.95  # of its quota
 UNVERIFIED_WARNS = 0.75  # of its bound
-
-
-def row(check: str, status: str, text: str, cure: str | None = None) -> Row:
-    return {"check": check, "status": status, "text": text, "cure": cure}
 
 
 def examine(settings: Settings, now: datetime | None = None) -> Iterator[Row]:

@@ -6,12 +6,12 @@ import ssl
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from adapter.cli.doctor_row import Row, row
 from adapter.config import Settings
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-    from adapter.cli.doctor_checks import Row
     from adapter.transport.tls import TlsPair
 
     Countdown = Callable[[str, Certificate, str], Row]  # check, certificate, cure
@@ -43,8 +43,10 @@ def endpoint_rows(settings: Settings, countdown: Countdown) -> Iterator[Row]:
         pair.load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), settings)
         yield countdown(ENDPOINT, _first(pair), "renew the certificate; it is read again while the service runs")
     else:
-        yield _row(
-            "ok", "a proxy is declared to end TLS in front of it" if receive.behind_proxy else "on loopback only"
+        yield row(
+            ENDPOINT,
+            "ok",
+            "a proxy is declared to end TLS in front of it" if receive.behind_proxy else "on loopback only",
         )
     if receive.port:
         yield _listening(receive.host, receive.port)
@@ -62,9 +64,5 @@ def _listening(host: str, port: int) -> Row:
     try:
         socket.create_connection((ANYWHERE.get(host, host), port), timeout=2.0).close()
     except OSError:
-        return _row("warning", f"nobody listens on port {port}", "start the service: adapter run")
-    return _row("ok", f"somebody listens on port {port}")
-
-
-def _row(status: str, text: str, cure: str | None = None) -> Row:
-    return {"check": ENDPOINT, "status": status, "text": text, "cure": cure}
+        return row(ENDPOINT, "warning", f"nobody listens on port {port}", "start the service: adapter run")
+    return row(ENDPOINT, "ok", f"somebody listens on port {port}")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from adapter.cli.doctor_checks import Row, examine
+from adapter.cli.doctor_checks import examine
+from adapter.cli.doctor_row import Row
 from adapter.config import load_settings
 from adapter.simulator import Simulation, start, write_folder
 from tests.cli.conftest import Cli
