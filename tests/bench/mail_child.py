@@ -110,12 +110,14 @@ def in_turns(adapter: Any, done: Callable[[], bool]) -> None:
 
     other = threading.Thread(target=work)
     other.start()
-    while not done():
-        if time.monotonic() > ends:
-            raise SystemExit("the messages did not all get through")
-        ebxml_mail.poll_mailbox(adapter.parts)
-    stop.set()
-    other.join()
+    try:
+        while not done():
+            if time.monotonic() > ends:
+                raise SystemExit("the messages did not all get through")
+            ebxml_mail.poll_mailbox(adapter.parts)
+    finally:  # else it would keep the process for ever
+        stop.set()
+        other.join()
 
 
 def count(adapter: Any, which: str) -> int:

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -166,7 +167,7 @@ class Dovecot:
         shutil.chown(self.mail, "nobody", "nogroup")
         self.certificate = make_certificate(self._folder)
         self.imap, self.imaps, self.pop3, self.pop3s = free_ports(4)
-        self._delivered = 0
+        self._delivered = count(1)  # mails may come at the same moment
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -202,11 +203,10 @@ class Dovecot:
         """Put a mail into the user's inbox as a delivery agent does."""
         maildir = self.mail / user
         for name in (maildir, maildir / "tmp", maildir / "new", maildir / "cur"):
-            if not name.exists():
-                name.mkdir()
+            if not name.exists():  # Dovecot makes them too, when somebody logs in
+                name.mkdir(exist_ok=True)
                 shutil.chown(name, "nobody", "nogroup")
-        self._delivered += 1
-        name = f"{time.time_ns() // 1_000_000_000}.M{self._delivered:06}P{os.getpid()}.loopback,S={len(content)}"
+        name = f"{time.time_ns() // 1_000_000_000}.M{next(self._delivered):06}P{os.getpid()}.loopback,S={len(content)}"
         self.put(maildir / "tmp" / name, content)
         (maildir / "tmp" / name).rename(maildir / "new" / name)
 
